@@ -1,0 +1,143 @@
+#include "base/cursor.h"
+
+#include <string.h>
+
+bool erabi_slice_equal(struct erabi_slice a, struct erabi_slice b)
+{
+    return a.size == b.size && (a.size == 0 || memcmp(a.data, b.data, a.size) == 0);
+}
+
+struct erabi_reader erabi_reader(const void *data, size_t size)
+{
+    return (struct erabi_reader){data, size, false};
+}
+
+struct erabi_slice erabi_read_slice(struct erabi_reader *r, size_t n)
+{
+    if (r->bad || n > r->left) {
+        r->bad = true;
+        return (struct erabi_slice){NULL, 0};
+    }
+    struct erabi_slice s = {r->at, n};
+    r->at += n;
+    r->left -= n;
+    return s;
+}
+
+static uint64_t read_be(struct erabi_reader *r, size_t n)
+{
+    struct erabi_slice s = erabi_read_slice(r, n);
+    uint64_t v = 0;
+    for (size_t i = 0; i < s.size; i++)
+        v = v << 8 | s.data[i];
+    return v;
+}
+
+uint8_t erabi_read_u8(struct erabi_reader *r)
+{
+    return (uint8_t)read_be(r, 1);
+}
+
+uint16_t erabi_read_u16(struct erabi_reader *r)
+{
+    return (uint16_t)read_be(r, 2);
+}
+
+uint32_t erabi_read_u32(struct erabi_reader *r)
+{
+    return (uint32_t)read_be(r, 4);
+}
+
+uint64_t erabi_read_u64(struct erabi_reader *r)
+{
+    return read_be(r, 8);
+}
+
+void erabi_read_bytes(struct erabi_reader *r, void *to, size_t n)
+{
+    struct erabi_slice s = erabi_read_slice(r, n);
+    if (s.size)
+        memcpy(to, s.data, s.size);
+    else if (n)
+        memset(to, 0, n);
+}
+
+bool erabi_read_expect(struct erabi_reader *r, const void *bytes, size_t n)
+{
+    struct erabi_slice s = erabi_read_slice(r, n);
+    if (s.size != n || memcmp(s.data, bytes, n) != 0)
+        r->bad = true;
+    return !r->bad;
+}
+
+bool erabi_reader_done(const struct erabi_reader *r)
+{
+    return !r->bad && r->left == 0;
+}
+
+struct erabi_writer erabi_writer(void *buffer, size_t size)
+{
+    return (struct erabi_writer){buffer, size, 0, false};
+}
+
+uint8_t *erabi_write_room(struct erabi_writer *w, size_t n)
+{
+    if (w->bad || n > w->size - w->used) {
+        w->bad = true;
+        return NULL;
+    }
+    uint8_t *room = w->start + w->used;
+    w->used += n;
+    return room;
+}
+
+void erabi_write_bytes(struct erabi_writer *w, const void *bytes, size_t n)
+{
+    uint8_t *room = erabi_write_room(w, n);
+    if (room && n)
+        memcpy(room, bytes, n);
+}
+
+static void write_be(struct erabi_writer *w, uint64_t v, size_t n)
+{
+    uint8_t *room = erabi_write_room(w, n);
+    for (size_t i = 0; room && i < n; i++)
+        room[i] = (uint8_t)(v >> (8 * (n - 1 - i)));
+}
+
+void erabi_write_u8(struct erabi_writer *w, uint8_t v)
+{
+    write_be(w, v, 1);
+}
+
+void erabi_write_u16(struct erabi_writer *w, uint16_t v)
+{
+    write_be(w, v, 2);
+}
+
+void erabi_write_u32(struct erabi_writer *w, uint32_t v)
+{
+    write_be(w, v, 4);
+}
+
+void erabi_write_u64(struct erabi_writer *w, uint64_t v)
+{
+    write_be(w, v, 8);
+}
+
+bool erabi_copy_text(char *to, size_t size, const char *from)
+{
+    size_t n = strnlen(from, size);
+    if (n >= size) {
+        to[0] = '\0';
+        return false;
+    }
+    memcpy(to, from, n + 1);
+    return true;
+}
+
+void erabi_copy_bytes(void *to, const void *from, size_t n)
+{
+    if (n)
+        memcpy(to, from, n);
+}
