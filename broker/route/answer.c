@@ -54,12 +54,12 @@ struct erabi_parcel *erabi_answer_receipt(const struct erabi_answer *a)
     return parcel_of(ERAB_RECEIPT, a->owner, a->to, a->seq, a->now_ms, &receipt.base);
 }
 
-struct erabi_parcel *erabi_answer_ping(const char *owner, const char *to, uint64_t seq, uint64_t now_ms, bool ready)
+struct erabi_parcel *erabi_answer_ping(const char *owner, const char *to, uint64_t seq, uint64_t now_ms,
+                                       enum erabi_ping_kind kind, bool ready)
 {
     Erab__V1__Ping ping = ERAB__V1__PING__INIT;
     ping.protocol = 1;
-    ping.has_reply = ping.reply = 1;
-    ping.has_ready = 1;
+    ping.has_reply = ping.reply = ping.has_ready = kind == ERABI_PING_ANSWERS;
     ping.ready = ready;
     return parcel_of(ERAB_PING, owner, to, seq, now_ms, &ping.base);
 }
