@@ -1,7 +1,5 @@
 #include "battery.h"
 
-#include <math.h>
-
 enum {
     EPC_FAULT = 0x88,
     EPC_REMOTE = 0x93,
@@ -167,18 +165,18 @@ static int plan_power(const struct erabi_el_battery *b, const Erab__V1__DeviceCo
         *detail = "the device does not tell its power range";
         return ERAB_REASON_NOT_SUPPORTED;
     }
-    double watts = round(c->power_w);
-    if (!(watts >= range->min_w && watts <= range->max_w)) {
+    if (!(c->power_w >= range->min_w && c->power_w <= range->max_w)) {
         *detail = "power outside the device's own range";
         return ERAB_REASON_OUT_OF_RANGE;
     }
     struct erabi_el_set *set = new_set(b, plan);
-    add_watts(set, watts_epc, (uint32_t)watts);
+    uint32_t watts = (uint32_t)(c->power_w + 0.5);
+    add_watts(set, watts_epc, watts);
     if (method)
         add_byte(set, method_epc, METHOD_WATTS);
     plan->has_amount = true;
-    plan->expected_kw = (charge ? watts : -watts) / 1000.0;
-    if (watts < 1)
+    plan->expected_kw = (charge ? 1 : -1) * (double)watts / 1000.0;
+    if (watts == 0)
         plan->power_sign = 0;
     return 0;
 }
