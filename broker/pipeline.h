@@ -7,6 +7,8 @@
 #ifndef ERABI_PIPELINE_H
 #define ERABI_PIPELINE_H
 
+#include <erab/identity.h>
+
 #include "audit/audit.h"
 #include "config/profile.h"
 #include "identity/registry.h"
@@ -34,13 +36,19 @@ struct erabi_pipeline {
     struct erabi_known_table known;
     struct erabi_target **targets;
     size_t n_targets;
-    uint64_t *seqs; /* by party index: of the broker's own answers */
+    struct erabi_target **outlets; /* by party index and interface, filled when first used */
+    uint64_t *seqs;                /* by party index: of the broker's own answers */
     size_t passages;
 };
 
+/* The target of an attachment on an interface (ERAB_IF_NONE: the local endpoint), made when first asked for;
+ * NULL: out of memory. */
+struct erabi_target *erabi_pipeline_outlet(struct erabi_pipeline *pipeline,
+                                           const struct erabi_attachment *attachment,
+                                           enum erab_interface interface);
 /* Where messages to this party leave on this interface: its own attachment there, its adapter or (for the
  * owner) a local application that takes the type; NULL when there is none. */
-struct erabi_target *erabi_pipeline_target(const struct erabi_pipeline *pipeline, uint32_t party,
+struct erabi_target *erabi_pipeline_target(struct erabi_pipeline *pipeline, uint32_t party,
                                            enum erab_interface interface, enum erab_type type);
 /* One envelope of a bound session. */
 void erabi_pipeline_receive(struct erabi_pipeline *pipeline, struct erabi_session *session,
@@ -50,6 +58,8 @@ int erabi_pipeline_restore(struct erabi_pipeline *pipeline, const struct erabi_j
 int erabi_pipeline_restore_mark(struct erabi_pipeline *pipeline, const struct erabi_journal_mark *row);
 /* Everything waiting for a target is dropped, with a receipt to each sender. */
 void erabi_pipeline_drop(struct erabi_pipeline *pipeline, struct erabi_target *target, enum erab_reason reason);
+/* Frees what the pipeline owns. */
+void erabi_pipeline_deinit(struct erabi_pipeline *pipeline);
 void erabi_pipeline_tick(struct erabi_pipeline *pipeline);
 /* Would a command be accepted now? */
 bool erabi_pipeline_ready(const struct erabi_pipeline *pipeline);

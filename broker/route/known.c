@@ -78,6 +78,8 @@ static int over(struct erabi_id_entry *entry, void *user)
 {
     struct erabi_known *known = (struct erabi_known *)entry;
     uint64_t now = *(const uint64_t *)user;
+    if (known->state == ERAB_QUEUED) /* its commit still refers to it */
+        return 0;
     if (now < known->expires_at_ms || (known->ends_at_ms && now < known->ends_at_ms + AFTER_END_MS))
         return 0;
     free(known);

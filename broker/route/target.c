@@ -39,7 +39,7 @@ static void delivery_free(struct erabi_delivery *delivery)
     free(delivery);
 }
 
-void erabi_target_init(struct erabi_target *target, void *attachment, enum erab_interface interface)
+void erabi_target_init(struct erabi_target *target, const void *attachment, enum erab_interface interface)
 {
     *target = (struct erabi_target){.attachment = attachment, .interface = interface};
     queue_init(&target->command);

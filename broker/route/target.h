@@ -29,7 +29,7 @@ struct erabi_queue {
 };
 
 struct erabi_target {
-    void *attachment; /* the registry's row or the uplink; the caller's */
+    const void *attachment; /* the registry row of who is behind it; the caller's */
     enum erab_interface interface;
     struct erabi_connection *connection[3]; /* by lane group; NULL while not bound */
     struct erabi_queue command, control, telemetry;
@@ -37,7 +37,7 @@ struct erabi_target {
     uint64_t sent;
 };
 
-void erabi_target_init(struct erabi_target *target, void *attachment, enum erab_interface interface);
+void erabi_target_init(struct erabi_target *target, const void *attachment, enum erab_interface interface);
 /* Drops everything; `each` (may be NULL) hears of every stored row dropped. */
 void erabi_target_deinit(struct erabi_target *target, void (*each)(void *user, struct erabi_delivery *delivery),
                          void *user);
