@@ -55,6 +55,9 @@ int erabi_broker_start(struct erabi_broker *broker, uv_loop_t *uv, const char *c
 void erabi_broker_stop(struct erabi_broker *broker);
 void erabi_broker_deinit(struct erabi_broker *broker);
 
+/* Every fault of a configuration, a line each, on stderr. */
+void erabi_broker_print_errors(const struct erabi_config_errors *errors);
+
 /* network.c: listeners, uplinks, sessions. */
 int erabi_network_start(struct erabi_broker *broker);
 /* Cuts every connection of the attachments behind this party and drops what waits for them. */
