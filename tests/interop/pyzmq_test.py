@@ -9,7 +9,7 @@ import zmq
 import zmq.utils.z85 as z85
 
 SERVER = sys.argv.pop(1)
-WAIT_MS = 10000
+WAIT_MS = 5000
 
 
 class Server:
@@ -41,6 +41,7 @@ class PyzmqTest(unittest.TestCase):
         s.curve_serverkey, s.curve_publickey, s.curve_secretkey = server.key, self.public, self.secret
         s.heartbeat_ivl, s.heartbeat_timeout = 100, 1000
         s.reconnect_ivl = 20
+        s.ipv6 = True
         s.rcvtimeo = s.sndtimeo = WAIT_MS
         if identity:
             s.identity = identity
@@ -51,7 +52,7 @@ class PyzmqTest(unittest.TestCase):
 
     def await_event(self, monitor, wanted):
         while True:
-            _, event = monitor.recv_multipart()
+            event, _ = monitor.recv_multipart()
             if int.from_bytes(event[:2], sys.byteorder) == wanted:
                 return int.from_bytes(event[2:6], sys.byteorder)
 
