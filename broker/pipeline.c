@@ -49,11 +49,6 @@ static enum erab_lane lane(const struct passage *p)
     return erab_type_lane(p->header.type);
 }
 
-static bool is_order(enum erab_type type)
-{
-    return type == ERAB_DISPATCH || type == ERAB_DEVICE_COMMAND;
-}
-
 /* ---- the steps, in order ---- */
 
 static enum step step_decode(struct passage *p)
@@ -244,34 +239,15 @@ static enum step step_judge(struct passage *p)
     return REFUSE;
 }
 
-static enum step window(struct passage *p)
-{
-    uint64_t start, end, now = erabi_now_ms(p->pipeline->loop);
-    if (p->header.type == ERAB_DISPATCH) {
-        const Erab__V1__Dispatch *dispatch = (const void *)p->body;
-        start = dispatch->start_ms;
-        end = dispatch->end_ms;
-    } else {
-        const Erab__V1__DeviceCommand *command = (const void *)p->body;
-        start = command->start_ms;
-        end = command->end_ms;
-    }
-    if (end <= start)
-        return refuse(p, ERAB_REASON_WINDOW_UNBOUNDED, "3.6.4", "an order ends after it starts");
-    return end <= now ? refuse(p, ERAB_REASON_WINDOW_PAST, "", "the order is over already") : NEXT;
-}
-
 /* An order without a parent comes from an originator; every other names a live one (a cancel or a restore
  * may name an ended one). What a party with a broker of its own received there is taken as reported. */
 static enum step step_parent(struct passage *p)
 {
     if (lane(p) != ERAB_LANE_COMMAND)
         return NEXT;
-    if (is_order(p->header.type)) {
-        enum step step = window(p);
-        if (step != NEXT)
-            return step;
-    }
+    enum erab_reason reason = erabi_order_window(p->header.type, p->body, erabi_now_ms(p->pipeline->loop));
+    if (reason)
+        return refuse(p, reason, "3.6.4", "an order has a start and, after it, an end that is still to come");
     enum erab_interface interface = ERAB_IF_NONE;
     for (size_t i = 0; i < p->n_links && interface == ERAB_IF_NONE; i++)
         interface = p->links[i].reason ? ERAB_IF_NONE : p->links[i].interface;
@@ -286,7 +262,7 @@ static enum step step_parent(struct passage *p)
         return p->attachment->kind == ERABI_ATTACH_UPLINK
                    ? NEXT
                    : refuse(p, ERAB_REASON_PARENT_UNKNOWN, "3.6", "this broker never took the parent");
-    enum erab_reason reason = erabi_known_parent(parent, &p->header, restore, erabi_now_ms(p->pipeline->loop));
+    reason = erabi_known_parent(parent, &p->header, restore, erabi_now_ms(p->pipeline->loop));
     return reason ? refuse(p, reason, "3.6", "the parent does not carry this order") : NEXT;
 }
 
@@ -450,14 +426,6 @@ static void finish(struct passage *p)
     free(p);
 }
 
-static void push_answer(struct erabi_pipeline *pipeline, struct erabi_target *target, const struct erabi_answer *a)
-{
-    struct erabi_parcel *parcel = erabi_answer_receipt(a);
-    if (parcel && erabi_target_push(target, parcel, 0) == 0)
-        erabi_target_pump(target, pipeline->loop->mono_ms, erabi_now_ms(pipeline->loop));
-    erabi_parcel_unref(parcel);
-}
-
 /* Members of a group that were refused; NULL when none or no memory. Freed with free(). */
 static Erab__V1__ReceiptMember *refused_members(const struct passage *p, Erab__V1__ReceiptMember ***list, size_t *n)
 {
@@ -494,7 +462,7 @@ static void answer(struct passage *p, enum erab_receipt_state state, enum erab_r
                              .section = reason && p->section ? p->section : "",
                              .detail = reason && p->detail ? p->detail : ""};
     Erab__V1__ReceiptMember *members = refused_members(p, &a.members, &a.n_members);
-    push_answer(pipeline, p->source, &a);
+    erabi_pipeline_answer(pipeline, p->source, &a);
     free(a.members);
     free(members);
 }
@@ -517,83 +485,4 @@ void erabi_pipeline_receive(struct erabi_pipeline *pipeline, struct erabi_sessio
     }
     erabi_envelope_hash(envelope->header, envelope->body, p->hash);
     run(p);
-}
-
-/* ---- what happens later to what was accepted ---- */
-
-static void tell_sender(struct erabi_pipeline *pipeline, const struct erabi_delivery *delivery,
-                        enum erab_receipt_state state, enum erab_reason reason)
-{
-    const struct erab_header *h = &delivery->parcel->header;
-    if (delivery->row > 0)
-        erabi_journal_outbox_done(pipeline->journal, delivery->row);
-    if (h->type == ERAB_RECEIPT || erab_type_lane(h->type) == ERAB_LANE_TELEMETRY)
-        return;
-    erabi_record_message(pipeline->audit, "outbox", h, delivery->parcel->hash, erab_receipt_state_name(state), reason,
-                         "", "");
-    const struct erabi_registry_party *from = erabi_registry_party(pipeline->registry, h->from);
-    struct erabi_target *back = NULL;
-    for (int i = ERAB_IF_R1; from && i < ERAB_IF_COUNT && !back; i++)
-        back = erabi_pipeline_target(pipeline, from->index, (enum erab_interface)i, ERAB_RECEIPT);
-    if (!back)
-        return;
-    struct erabi_answer a = {.owner = pipeline->owner->party,
-                             .to = h->from,
-                             .seq = erabi_pipeline_next_seq(pipeline, h->from),
-                             .now_ms = erabi_now_ms(pipeline->loop),
-                             .about = h->id,
-                             .about_hash = delivery->parcel->hash,
-                             .state = state,
-                             .reason = reason,
-                             .section = "",
-                             .detail = ""};
-    push_answer(pipeline, back, &a);
-}
-
-static void on_expired(void *user, struct erabi_delivery *delivery)
-{
-    tell_sender(user, delivery, ERAB_EXPIRED, ERAB_REASON_EXPIRED);
-}
-
-struct dropping {
-    struct erabi_pipeline *pipeline;
-    enum erab_reason reason;
-};
-
-static void on_dropped(void *user, struct erabi_delivery *delivery)
-{
-    struct dropping *dropping = user;
-    tell_sender(dropping->pipeline, delivery, ERAB_REFUSED, dropping->reason);
-}
-
-void erabi_pipeline_drop(struct erabi_pipeline *pipeline, struct erabi_target *target, enum erab_reason reason)
-{
-    struct dropping dropping = {pipeline, reason};
-    erabi_target_deinit(target, on_dropped, &dropping);
-}
-
-void erabi_pipeline_tick(struct erabi_pipeline *pipeline)
-{
-    uint64_t now = erabi_now_ms(pipeline->loop);
-    for (size_t i = 0; i < pipeline->n_targets; i++) {
-        struct erabi_target *target = pipeline->targets[i];
-        const struct erabi_attachment *attachment = target->attachment;
-        erabi_target_tick(target, pipeline->loop->mono_ms, now, on_expired, pipeline);
-        if (target->shed && attachment->n_speaks_for) {
-            const char *to = erabi_registry_party_at(pipeline->registry, attachment->speaks_for[0])->id;
-            struct erabi_answer a = {.owner = pipeline->owner->party,
-                                     .to = to,
-                                     .seq = erabi_pipeline_next_seq(pipeline, to),
-                                     .now_ms = now,
-                                     .state = ERAB_REFUSED,
-                                     .reason = ERAB_REASON_QUEUE_FULL,
-                                     .section = "",
-                                     .detail = "telemetry shed or refused in the last second",
-                                     .shed = (uint32_t)target->shed};
-            target->shed = 0;
-            push_answer(pipeline, target, &a);
-        }
-    }
-    erabi_known_tick(&pipeline->known, now);
-    erabi_journal_tick(pipeline->journal, now);
 }

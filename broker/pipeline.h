@@ -15,6 +15,7 @@
 #include "journal/journal.h"
 #include "loop/loop.h"
 #include "policy/chain.h"
+#include "route/answer.h"
 #include "route/known.h"
 #include "route/session.h"
 
@@ -56,6 +57,9 @@ void erabi_pipeline_receive(struct erabi_pipeline *pipeline, struct erabi_sessio
 /* What the journal kept goes back into its outbox. 0 or -ENOMEM. */
 int erabi_pipeline_restore(struct erabi_pipeline *pipeline, const struct erabi_journal_pending *row);
 int erabi_pipeline_restore_mark(struct erabi_pipeline *pipeline, const struct erabi_journal_mark *row);
+/* Sends one of the broker's own receipts. */
+void erabi_pipeline_answer(struct erabi_pipeline *pipeline, struct erabi_target *target,
+                           const struct erabi_answer *answer);
 /* Everything waiting for a target is dropped, with a receipt to each sender. */
 void erabi_pipeline_drop(struct erabi_pipeline *pipeline, struct erabi_target *target, enum erab_reason reason);
 /* Frees what the pipeline owns. */

@@ -52,6 +52,25 @@ void erabi_known_order(struct erabi_known *known, const ProtobufCMessage *body)
     }
 }
 
+enum erab_reason erabi_order_window(enum erab_type type, const ProtobufCMessage *body, uint64_t now_ms)
+{
+    uint64_t start, end;
+    if (type == ERAB_DISPATCH) {
+        const Erab__V1__Dispatch *dispatch = (const void *)body;
+        start = dispatch->start_ms;
+        end = dispatch->end_ms;
+    } else if (type == ERAB_DEVICE_COMMAND) {
+        const Erab__V1__DeviceCommand *command = (const void *)body;
+        start = command->start_ms;
+        end = command->end_ms;
+    } else {
+        return ERAB_REASON_NONE;
+    }
+    if (end <= start)
+        return ERAB_REASON_WINDOW_UNBOUNDED;
+    return end <= now_ms ? ERAB_REASON_WINDOW_PAST : ERAB_REASON_NONE;
+}
+
 enum erab_reason erabi_known_parent(const struct erabi_known *parent, const struct erab_header *child,
                                     bool ended_too, uint64_t now_ms)
 {

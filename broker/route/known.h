@@ -39,6 +39,9 @@ void erabi_known_forget(struct erabi_known_table *table, struct erabi_known *kno
 /* Fills what orders add: end, order, modification. `body` is of the header's type, or NULL. */
 void erabi_known_order(struct erabi_known *known, const ProtobufCMessage *body);
 
+/* Has this order (Dispatch, DeviceCommand; other types pass) an end after its start, and is it still to come? */
+enum erab_reason erabi_order_window(enum erab_type type, const ProtobufCMessage *body, uint64_t now_ms);
+
 /* Is this the live (or for `ended_too` the ended) parent that a message of `child` may follow? */
 enum erab_reason erabi_known_parent(const struct erabi_known *parent, const struct erab_header *child,
                                     bool ended_too, uint64_t now_ms);
