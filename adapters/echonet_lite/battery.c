@@ -219,9 +219,9 @@ int erabi_el_battery_plan(const struct erabi_el_battery *b, const Erab__V1__Devi
     return 0;
 }
 
-void erabi_el_battery_restore(const struct erabi_el_battery *b, struct erabi_el_plan *plan)
+void erabi_el_battery_restore(const struct erabi_el_battery *b, uint8_t before, struct erabi_el_plan *plan)
 {
-    *plan = (struct erabi_el_plan){.mode = ERABI_EL_AUTO};
+    *plan = (struct erabi_el_plan){.mode = ERABI_EL_AUTO, .before = before};
     add_byte(new_set(b, plan), EPC_MODE, ERABI_EL_AUTO);
 }
 
@@ -244,9 +244,17 @@ bool erabi_el_battery_follows(const struct erabi_el_plan *plan, const struct era
 {
     if (!r->has_mode || r->mode != plan->mode || !erabi_el_battery_state_follows(plan, r))
         return false;
+    if (plan->mode == ERABI_EL_AUTO && plan->before && r->state == plan->before)
+        return false;
     if (plan->power_sign == 0 || !r->has_power || r->power_no_data)
         return true;
     return plan->power_sign > 0 ? r->power_kw > 0 : r->power_kw < 0;
+}
+
+bool erabi_el_battery_settles(const struct erabi_el_plan *plan, const struct erabi_el_reading *r)
+{
+    return plan->mode == ERABI_EL_AUTO && r->has_mode && r->mode == ERABI_EL_AUTO &&
+           erabi_el_battery_state_follows(plan, r);
 }
 
 Erab__V1__DeviceActivity erabi_el_battery_activity(uint8_t state)

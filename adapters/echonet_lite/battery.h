@@ -75,6 +75,7 @@ struct erabi_el_set {
  * the mode, so that a refused amount never leaves a device running at another. */
 struct erabi_el_plan {
     uint8_t mode;       /* DA that is set and read back */
+    uint8_t before;     /* what had been ordered before, 0: nothing; going back to automatic must leave it */
     int power_sign;     /* what D3 must show: 1, -1, or 0 for "anything" */
     double expected_kw; /* 0 without an amount */
     bool has_amount;
@@ -85,11 +86,14 @@ struct erabi_el_plan {
 /* 0, or a positive enum erab_reason with `detail` set to a static text. */
 int erabi_el_battery_plan(const struct erabi_el_battery *b, const Erab__V1__DeviceCommand *command,
                           struct erabi_el_plan *plan, const char **detail);
-/* The plan that gives a battery back to itself. */
-void erabi_el_battery_restore(const struct erabi_el_battery *b, struct erabi_el_plan *plan);
+/* The plan that gives a battery back to itself after `before`. */
+void erabi_el_battery_restore(const struct erabi_el_battery *b, uint8_t before, struct erabi_el_plan *plan);
 
 /* True when the reading shows that the plan is really carried out. */
 bool erabi_el_battery_follows(const struct erabi_el_plan *plan, const struct erabi_el_reading *reading);
+/* True when a battery that was given time is as far back in automatic operation as can be told: it may do of
+ * its own will what had been ordered before. */
+bool erabi_el_battery_settles(const struct erabi_el_plan *plan, const struct erabi_el_reading *reading);
 /* True when its working status alone is the one that was ordered. */
 bool erabi_el_battery_state_follows(const struct erabi_el_plan *plan, const struct erabi_el_reading *reading);
 

@@ -93,7 +93,7 @@ static void give_back(struct erabi_el_device *d)
         r->stale++;
     }
     r->restore_tries = 0;
-    erabi_el_battery_restore(&d->battery, &r->restore);
+    erabi_el_battery_restore(&d->battery, r->plan.mode, &r->restore);
     send_restore(d);
 }
 
@@ -245,13 +245,19 @@ static void given_back(struct erabi_el_device *d)
     rest(d);
 }
 
+static bool follows(struct erabi_el_device *d, const struct erabi_el_plan *plan, int status, bool late)
+{
+    return status == 0 && (erabi_el_battery_follows(plan, &d->reading) ||
+                           (late && erabi_el_battery_settles(plan, &d->reading)));
+}
+
 void erabi_el_run_reading(struct erabi_el_device *d, int status)
 {
     struct erabi_el_run *r = &d->run;
     bool late = monotonic(d) >= r->verify_until;
     switch (r->phase) {
     case ERABI_EL_VERIFYING:
-        if (status == 0 && erabi_el_battery_follows(&r->plan, &d->reading))
+        if (follows(d, &r->plan, status, late))
             applied(d);
         else if (!late)
             wait_ms(d, VERIFY_EVERY_MS);
@@ -261,7 +267,7 @@ void erabi_el_run_reading(struct erabi_el_device *d, int status)
             deviates(d);
         break;
     case ERABI_EL_RESTORED:
-        if (status == 0 && erabi_el_battery_follows(&r->restore, &d->reading))
+        if (follows(d, &r->restore, status, late))
             given_back(d);
         else if (late)
             restore_failed(d, "does not follow");
@@ -269,7 +275,7 @@ void erabi_el_run_reading(struct erabi_el_device *d, int status)
             wait_ms(d, VERIFY_EVERY_MS);
         break;
     case ERABI_EL_RUNNING:
-        if (status == 0 && erabi_el_battery_follows(&r->plan, &d->reading))
+        if (follows(d, &r->plan, status, false))
             r->good++;
         else
             r->bad++;
@@ -371,6 +377,7 @@ int erabi_el_run_deliver(struct erabi_el_device *d, erab_call call, const struct
         d->adapter->host->complete(d->adapter->self, call, ERAB_REFUSED, (enum erab_reason)reason, detail);
         return 0;
     }
+    plan.before = r->touched ? r->plan.mode : 0;
     replace(d);
     r->has_call = r->has_command = true;
     r->call = call;

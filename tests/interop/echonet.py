@@ -119,14 +119,17 @@ class World:
         self.battery.say(line)
         self.battery.wait(line, event=line)
 
-    def settled(self):
-        """The battery is back in automatic operation and has been seen so by the adapter."""
-        end = time.monotonic() + 20
+    def witnessed(self, timeout=20, **fields):
+        """Asks until the battery answers this: it ramps."""
+        end = time.monotonic() + timeout
         while True:
             seen = self.ask()
-            if seen["set"] == "auto" and seen["does"] == "auto":
+            if all(seen.get(k) == v for k, v in fields.items()):
                 return
-            assert time.monotonic() < end, f"not given back: {seen}"
+            assert time.monotonic() < end, f"wanted {fields}, last seen {seen}"
+
+    def settled(self):
+        self.witnessed(set="auto", does="auto")
 
 
 def found_and_registered(w):
@@ -158,8 +161,7 @@ def ended_window_is_refused(w):
 def charge_ends_by_itself(w):
     call = w.command("charge 2000 0 6000")
     assert w.answer(call)["state"] == "applied"
-    seen = w.ask()
-    assert seen["set"] == "charge" and seen["does"] == "charge" and seen["watts"] == 2000, seen
+    w.witnessed(set="charge", does="charge", watts=2000)
     result = w.published("result")
     assert result["outcome"] == 1 and result["expected"] == 2.0, result
     assert 1.0 < result["achieved"] <= 2.0, result
@@ -169,8 +171,7 @@ def charge_ends_by_itself(w):
 def discharge_is_witnessed_and_replaced(w):
     call = w.command("discharge 1500 0 60000")
     assert w.answer(call)["state"] == "applied"
-    seen = w.ask()
-    assert seen["set"] == "discharge" and seen["does"] == "discharge" and seen["watts"] == -1500, seen
+    w.witnessed(set="discharge", does="discharge", watts=-1500)
     newer = w.command("standby - 0 60000")
     assert w.published("result")["reason"] == "superseded"
     assert w.answer(newer)["state"] == "applied"
