@@ -46,7 +46,7 @@ void erabi_registry_free(struct erabi_registry *registry);
 int erabi_registry_add_adapter(struct erabi_registry *registry, const char *instance,
                                const uint8_t curve_key[ERAB_KEY_SIZE], const uint8_t *sign_key);
 
-/* NULL: unknown. A revoked attachment is returned with `revoked` set. The pointer lives as long as the registry. */
+/* The server keys of the configuration's uplinks are known too (kind uplink). NULL: unknown. A revoked attachment is returned with `revoked` set. The pointer lives as long as the registry. */
 const struct erabi_attachment *erabi_registry_key(const struct erabi_registry *registry,
                                                   const uint8_t key[ERAB_KEY_SIZE]);
 const struct erabi_registry_party *erabi_registry_party(const struct erabi_registry *registry, const char *id);

@@ -16,7 +16,8 @@ struct erabi_journal_recipient {
     int64_t row;          /* set by erabi_journal_put: the outbox row */
 };
 
-/* One decided message. A refused one has no recipients and may leave body and signature empty. */
+/* One decided message. A refused one has no recipients and may leave header, body and signature empty (all three).
+ * `hash` is the envelope's: it is checked against header and body when the row is read back. */
 struct erabi_journal_entry {
     const uint8_t *id;   /* ERAB_ID_SIZE */
     const uint8_t *hash; /* ERAB_HASH_SIZE */
@@ -64,7 +65,8 @@ struct erabi_journal_load {
  * program; else a negative errno; `error` (may be NULL) says what. `queue` = most entries waiting (0 = 16384). */
 int erabi_journal_open(struct erabi_journal **out, uv_loop_t *loop, const char *path, size_t queue, char *error,
                        size_t error_size);
-/* Before the first put; synchronous. Rows that ended before `now_ms` are left out. Any callback may be NULL. */
+/* Before the first put; synchronous. Rows that ended before `now_ms` are left out. Any callback may be NULL.
+ * -EBADMSG: a stored row does not match its hash. */
 int erabi_journal_load(struct erabi_journal *journal, uint64_t now_ms, const struct erabi_journal_load *load);
 
 /* Copies the entry. 0 and `done` will be called exactly once; -EAGAIN: queue full; -EIO: not writable. */
