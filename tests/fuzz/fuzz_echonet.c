@@ -33,7 +33,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     Erab__V1__DeviceCommand c = ERAB__V1__DEVICE_COMMAND__INIT;
     c.action = ERAB__V1__DEVICE_ACTION__CHARGE;
     c.has_power_w = true;
-    c.power_w = size;
+    c.power_w = (double)size;
     struct erabi_el_plan plan;
     const char *detail;
     (void)erabi_el_battery_plan(&b, &c, &plan, &detail);

@@ -114,6 +114,10 @@ class World:
                               "10.77.0.2"], stdout=subprocess.PIPE, text=True, check=True)
         return json.loads(out.stdout)
 
+    def forge(self, source, payload, count=1, target="10.77.0.1"):
+        sh(*self.net.witness, sys.executable, os.path.join(os.path.dirname(__file__), "../support/forge_udp.py"),
+           source, target, payload, str(count))
+
     def switch(self, line):
         self.battery.skip_to_now()
         self.battery.say(line)
@@ -204,6 +208,41 @@ def lie_is_found_out(w):
     w.settled()
 
 
+def forged_announcement_is_not_believed(w):
+    for source in ["10.77.0.2", "10.77.0.3", "192.0.2.9"]:
+        w.forge(source, "10810009027d010ef0017302da0143cf0143")
+    w.host.skip_to_now()
+    for _ in range(2):
+        points = {p["quantity"]: p["value"] for p in w.published("telemetry")}
+        assert points[1] == 0, points
+    told = [x for x in w.host.lines if x and x.get("type") == "device-state"]
+    assert told[-1]["body"]["action"] == 5, told[-1]
+
+
+def flood_of_rubbish_does_not_stop_a_command(w):
+    for payload in ["10", "1081000105ff01027d0162ff" + "da00" * 20, "1081000105ff010ef0016201d600", "00" * 1400]:
+        w.forge("10.77.0.3", payload, 3000)
+    assert w.answer(w.command("charge 1000 0 60000"))["state"] == "applied"
+    # Answers with every transaction number, from another host: only the battery's own may count.
+    for tid in range(0, 400):
+        if tid % 40 == 0:
+            w.forge("10.77.0.3", f"1081{tid:04x}027d0105ff015101da0146")
+    assert w.answer(w.command("restore - 0 0"))["state"] == "applied"
+    w.settled()
+
+
+def foreign_controller_cannot_set_the_adapter(w):
+    """Our own objects answer a Get and refuse a Set."""
+    script = ("import socket,sys\n"
+              "s=socket.socket(socket.AF_INET,socket.SOCK_DGRAM);s.bind(('0.0.0.0',3610));s.settimeout(5)\n"
+              "s.sendto(bytes.fromhex(sys.argv[1]),('10.77.0.1',3610));print(s.recv(1500).hex())")
+    ask = [*w.net.witness, sys.executable, "-c", script]
+    got = subprocess.run([*ask, "1081123405ff0105ff016101800131"], stdout=subprocess.PIPE, text=True, check=True)
+    assert got.stdout.strip() == "1081123405ff0105ff015101800131", got.stdout
+    got = subprocess.run([*ask, "108112350ef0010ef0016201d600"], stdout=subprocess.PIPE, text=True, check=True)
+    assert got.stdout.strip() == "108112350ef0010ef0017201d6040105ff01", got.stdout
+
+
 def stop_gives_the_battery_back(w):
     assert w.answer(w.command("charge 1000 0 60000"))["state"] == "applied"
     w.host.say("stop")
@@ -215,7 +254,9 @@ def stop_gives_the_battery_back(w):
 
 SCENES = [found_and_registered, exercise_switches_nothing, out_of_range_is_refused_before_a_set,
           ended_window_is_refused, charge_ends_by_itself, discharge_is_witnessed_and_replaced, refusal_is_told,
-          silence_is_told, lie_is_found_out, stop_gives_the_battery_back]
+          silence_is_told, lie_is_found_out, forged_announcement_is_not_believed,
+          flood_of_rubbish_does_not_stop_a_command, foreign_controller_cannot_set_the_adapter,
+          stop_gives_the_battery_back]
 
 
 def inside():
