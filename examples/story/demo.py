@@ -196,8 +196,8 @@ class Story:
         return ", ".join(f"{ra} {kw:g} kW" for ra, kw in shares.items())
 
     def discharging(self):
-        state = self.homes.wait_battery(lambda s: s["CF"] == 0x43 and s["D3"] < 0)
-        return f"a foreign controller read CF=43 and {state['D3']} W"
+        state = self.homes.wait_battery(lambda s: s["does"] == "discharge" and (s["watts"] or 0) < 0)
+        return f"a foreign controller read discharge, {state['watts']} W"
 
     def report(self):
         answer = self.vtn(do="wait", **{"for": "report"}, count=2, timeout_s=40)
@@ -208,7 +208,7 @@ class Story:
         self.vtn(do="cancel", event=self.event)
         self.alder.wait_audit(lambda r: r.get("type") == "dispatch-cancel" and r["what"] == "message", 30)
         if self.homes:
-            self.homes.wait_battery(lambda s: s["CF"] != 0x43)
+            self.homes.wait_battery(lambda s: s["does"] == "auto")
             return "the battery is back in automatic mode"
         return ""
 

@@ -50,8 +50,9 @@ class Home:
                                            self.battery_address, "--ramp-ms", "500"])
 
     def ask(self):
-        """What a foreign controller reads from the battery; EPC -> number (D3 signed)."""
-        done = subprocess.run([*self.witness, "node", os.path.join(self.devices, "ask.js"), self.battery_address],
+        """What a foreign controller reads from the battery: set, does, watts, soc."""
+        done = subprocess.run([*self.witness, "node", os.path.join(self.devices, "ask.js"), "--address", "10.77.0.3",
+                               "--battery", self.battery_address],
                               stdout=subprocess.PIPE, stderr=subprocess.PIPE, timeout=30)
         if done.returncode != 0:
             raise Failed("ask.js: " + done.stderr.decode()[-300:])
