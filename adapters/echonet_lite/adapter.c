@@ -38,8 +38,8 @@ static int check(const struct erab_config *config, struct erab_error *error)
     return erabi_el_settings_read(config, &settings, error);
 }
 
-static int init(void *instance, erab_self *self, const struct erab_host *host, const struct erab_config *config,
-                struct erab_error *error)
+static int init(void *instance, erab_self *self, const struct erab_host *host,
+                const struct erab_config *config, struct erab_error *error)
 {
     struct erabi_el_adapter *a = instance;
     a->host = host;
@@ -137,7 +137,7 @@ static void health(void *instance, struct erab_health *out)
         changed += d->id_changed;
         out->in_flight += d->run.has_call;
     }
-    out->state = !a->opened                               ? ERAB_HEALTH_FAILED
+    out->state = !a->opened                                 ? ERAB_HEALTH_FAILED
                  : found < a->settings.n_devices || changed ? ERAB_HEALTH_DEGRADED
                                                             : ERAB_HEALTH_OK;
     snprintf(out->note, sizeof(out->note), "%zu of %zu devices reachable%s", found, a->settings.n_devices,
@@ -198,7 +198,8 @@ static const struct erab_adapter adapter = {
     .name = "echonet_lite",
     .version = "0.1.0",
     .vendor = "erab",
-    .hardened_for = "a home network with hostile hosts: bounded and checked, but the protocol has no authentication",
+    .hardened_for =
+        "a home network with hostile hosts: bounded and checked, but the protocol has no authentication",
     .flags = 0,
     .max_in_flight = ERABI_EL_DEVICES_MAX,
     .options = erabi_el_options,

@@ -61,10 +61,11 @@ enum erabi_el_phase {
 /* The command of a device and how it goes. A later command replaces it. */
 struct erabi_el_run {
     enum erabi_el_phase phase;
-    bool awaiting;  /* the answer to a Set is out */
-    uint32_t stale; /* answers still to come to Sets of commands that were replaced */
+    bool awaiting;              /* the answer to a Set is out */
+    uint32_t stale;             /* answers still to come to Sets of commands that were replaced */
     bool has_call, has_command; /* has_command: its Result is still owed */
-    bool touched; /* something was set that must be taken back */
+    bool touched;               /* something was set that must be taken back */
+    bool inherited;             /* ... by a command before this one */
     erab_call call;
     struct erab_header header;
     uint8_t hash[ERAB_HASH_SIZE];

@@ -21,22 +21,14 @@ enum {
 enum { METHOD_MAX = 1, METHOD_WATTS = 3, REMOTE_PUBLIC = 0x42, FAULT_YES = 0x41 };
 
 const struct erabi_el_fact erabi_el_battery_facts[] = {
-    {EPC_MODE, 1, true},
-    {EPC_STATE, 1, true},
-    {EPC_POWER, 4, true},
-    {EPC_SOC, 1, true},
-    {EPC_CHARGED, 4, true},
-    {EPC_DISCHARGED, 4, true},
-    {EPC_STORED, 4, true},
-    {EPC_FAULT, 1, true},
-    {EPC_CHARGE_RANGE, 8, true},
-    {EPC_DISCHARGE_RANGE, 8, true},
-    {EPC_CHARGE_METHOD, 1, false},
-    {EPC_DISCHARGE_METHOD, 1, false},
-    {EPC_CHARGE_W, 4, false},
-    {EPC_DISCHARGE_W, 4, false},
-    {EPC_REMOTE, 1, false},
-    {0, 0, false},
+    {EPC_MODE, 1, true},           {EPC_STATE, 1, true},
+    {EPC_POWER, 4, true},          {EPC_SOC, 1, true},
+    {EPC_CHARGED, 4, true},        {EPC_DISCHARGED, 4, true},
+    {EPC_STORED, 4, true},         {EPC_FAULT, 1, true},
+    {EPC_CHARGE_RANGE, 8, true},   {EPC_DISCHARGE_RANGE, 8, true},
+    {EPC_CHARGE_METHOD, 1, false}, {EPC_DISCHARGE_METHOD, 1, false},
+    {EPC_CHARGE_W, 4, false},      {EPC_DISCHARGE_W, 4, false},
+    {EPC_REMOTE, 1, false},        {0, 0, false},
 };
 
 size_t erabi_el_battery_polled(const struct erabi_el_battery *b, uint8_t epcs[16])
@@ -234,7 +226,8 @@ bool erabi_el_battery_state_follows(const struct erabi_el_plan *plan, const stru
         return r->state == ERABI_EL_CHARGE || r->state == ERABI_EL_RAPID_CHARGE;
     case ERABI_EL_AUTO:
         /* In automatic mode the device decides, and shows either the mode or what it does. */
-        return r->state == ERABI_EL_AUTO || (r->state >= ERABI_EL_RAPID_CHARGE && r->state <= ERABI_EL_STANDBY);
+        return r->state == ERABI_EL_AUTO ||
+               (r->state >= ERABI_EL_RAPID_CHARGE && r->state <= ERABI_EL_STANDBY);
     default:
         return r->state == plan->mode;
     }

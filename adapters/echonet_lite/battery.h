@@ -27,7 +27,7 @@ struct erabi_el_range {
 struct erabi_el_battery {
     struct erabi_el_map can_get;
     struct erabi_el_map can_set;
-    struct erabi_el_map tells; /* announced on change */
+    struct erabi_el_map tells;       /* announced on change */
     struct erabi_el_range charge;    /* C8 */
     struct erabi_el_range discharge; /* C9 */
 };

@@ -124,7 +124,8 @@ int erabi_el_build(struct erabi_writer *w, const struct erabi_el_frame *f)
     write_object(w, f->seoj);
     write_object(w, f->deoj);
     erabi_write_u8(w, f->esv);
-    if (write_list(w, f->property, f->n) || (two_lists(f->esv) && write_list(w, f->property + f->n, f->n_get)))
+    if (write_list(w, f->property, f->n) ||
+        (two_lists(f->esv) && write_list(w, f->property + f->n, f->n_get)))
         return -EINVAL;
     return w->bad ? -EMSGSIZE : 0;
 }

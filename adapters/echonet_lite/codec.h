@@ -78,14 +78,7 @@ void erabi_el_map_add(struct erabi_el_map *map, uint8_t epc);
 /* Instance list (D5, D6): 0 or -EBADMSG. */
 int erabi_el_instances_read(struct erabi_slice edt, uint32_t out[ERABI_EL_INSTANCES_MAX], size_t *n);
 
-enum erabi_el_number {
-    ERABI_EL_U8,
-    ERABI_EL_U16,
-    ERABI_EL_U32,
-    ERABI_EL_S8,
-    ERABI_EL_S16,
-    ERABI_EL_S32
-};
+enum erabi_el_number { ERABI_EL_U8, ERABI_EL_U16, ERABI_EL_U32, ERABI_EL_S8, ERABI_EL_S16, ERABI_EL_S32 };
 enum erabi_el_value { ERABI_EL_GOOD, ERABI_EL_NO_DATA, ERABI_EL_BAD_SIZE };
 /* A number, or NO_DATA for the codes at its ends, which mean overflow, underflow or no value. */
 enum erabi_el_value erabi_el_number(struct erabi_slice edt, enum erabi_el_number type, int64_t *out);

@@ -1,5 +1,6 @@
 /* Finding the configured devices. Multicast is lossy, so a search is repeated; nodes with a fixed address
- * are asked directly as well. Nodes that are not configured are never spoken to beyond their identification. */
+ * are asked directly as well. Nodes that are not configured are never spoken to beyond their identification.
+ */
 #include <arpa/inet.h>
 #include <errno.h>
 #include <sodium.h>
@@ -119,9 +120,10 @@ static void node_done(struct erabi_el_device *d, int status)
     d->id_changed = status == 0 && !d->id_matches;
     if (status || !d->id_matches || !d->object_there) {
         d->ready = false;
-        gave_up(d, status             ? "does not answer"
-                   : !d->id_matches ? "another node answers at its address; not used until a person has looked"
-                                    : "its node has no such object");
+        gave_up(d, status ? "does not answer"
+                   : !d->id_matches
+                       ? "another node answers at its address; not used until a person has looked"
+                       : "its node has no such object");
         return;
     }
     if (!erabi_el_fetch(d, d->entry.eoj, epcs, sizeof(epcs), take_object, object_done))
@@ -196,8 +198,8 @@ static bool is_search_answer(const struct erabi_el_adapter *a, const struct erab
 
 void erabi_el_discovery_frame(struct erabi_el_adapter *a, in_addr_t from, const struct erabi_el_frame *f)
 {
-    if (is_search_answer(a, f) ||
-        (f->seoj == ERABI_EL_NODE && f->esv == ERABI_EL_INF && erabi_el_outcome(f, 0xD5, NULL) == ERABI_EL_TAKEN)) {
+    if (is_search_answer(a, f) || (f->seoj == ERABI_EL_NODE && f->esv == ERABI_EL_INF &&
+                                   erabi_el_outcome(f, 0xD5, NULL) == ERABI_EL_TAKEN)) {
         heard(a, from);
         return;
     }

@@ -36,8 +36,8 @@ struct points {
     Erab__V1__TelemetryPoint *list[POINTS_MAX];
 };
 
-static void add(struct points *p, struct erabi_el_device *d, bool has, bool no_data, Erab__V1__Quantity quantity,
-                double value)
+static void add(struct points *p, struct erabi_el_device *d, bool has, bool no_data,
+                Erab__V1__Quantity quantity, double value)
 {
     if (!has || p->n == POINTS_MAX)
         return;

@@ -5,7 +5,13 @@
 
 #include "adapter.h"
 
-enum { VERIFY_EVERY_MS = 500, LOOK_AGAIN_MS = 60000, RESTORE_AGAIN_MS = 5000, RESTORE_AGAIN_MAX_MS = 60000 };
+enum {
+    VERIFY_EVERY_MS = 500,
+    BUSY_AGAIN_MS = 100,
+    LOOK_AGAIN_MS = 60000,
+    RESTORE_AGAIN_MS = 5000,
+    RESTORE_AGAIN_MAX_MS = 60000
+};
 
 static void on_timer(void *arg);
 static void send_restore(struct erabi_el_device *d);
@@ -70,8 +76,8 @@ static void result_of_run(struct erabi_el_device *d)
     if (r->bad == 0)
         result(d, ERAB__V1__OUTCOME__DONE, ERAB_REASON_NONE, "");
     else
-        result(d, r->good ? ERAB__V1__OUTCOME__PARTLY : ERAB__V1__OUTCOME__FAILED, ERAB_REASON_DEVICE_DEVIATES,
-               "the device did not follow all the time");
+        result(d, r->good ? ERAB__V1__OUTCOME__PARTLY : ERAB__V1__OUTCOME__FAILED,
+               ERAB_REASON_DEVICE_DEVIATES, "the device did not follow all the time");
 }
 
 static void rest(struct erabi_el_device *d)
@@ -114,17 +120,34 @@ static void deviates(struct erabi_el_device *d)
         d->run.power_sum = d->reading.power_kw;
         d->run.power_samples = 1;
     }
-    result(d, moved ? ERAB__V1__OUTCOME__PARTLY : ERAB__V1__OUTCOME__FAILED, ERAB_REASON_DEVICE_DEVIATES, detail);
+    result(d, moved ? ERAB__V1__OUTCOME__PARTLY : ERAB__V1__OUTCOME__FAILED, ERAB_REASON_DEVICE_DEVIATES,
+           detail);
     give_back(d);
 }
 
-/* True when every property of the Set was taken. */
+/* How many properties of the Set were taken. */
+static size_t taken(const struct erabi_el_set *set, const struct erabi_el_frame *answer)
+{
+    size_t n = 0;
+    for (size_t i = 0; i < set->n; i++)
+        n += erabi_el_outcome(answer, set->property[i].epc, NULL) == ERABI_EL_TAKEN;
+    return n;
+}
+
 static bool all_taken(const struct erabi_el_set *set, const struct erabi_el_frame *answer)
 {
-    for (size_t i = 0; i < set->n; i++)
-        if (erabi_el_outcome(answer, set->property[i].epc, NULL) != ERABI_EL_TAKEN)
-            return false;
-    return true;
+    return taken(set, answer) == set->n;
+}
+
+static void refused(struct erabi_el_device *d, const struct erabi_el_frame *answer)
+{
+    struct erabi_el_run *r = &d->run;
+    /* A device that took nothing has nothing to be taken back. */
+    if (!r->inherited && r->step == 0 && taken(&r->plan.set[0], answer) == 0) {
+        r->touched = false;
+        mark(d, 0);
+    }
+    fail(d, ERAB_REASON_DEVICE_REFUSED, "the device refused a Set");
 }
 
 static void on_set(void *arg, int status, const struct erabi_el_frame *answer);
@@ -133,11 +156,11 @@ static int send_set(struct erabi_el_device *d, const struct erabi_el_set *set)
 {
     struct erabi_el_property p[4];
     for (size_t i = 0; i < set->n; i++)
-        p[i] = (struct erabi_el_property){
-            .epc = set->property[i].epc,
-            .edt = erabi_slice(set->property[i].value, set->property[i].size)};
+        p[i] = (struct erabi_el_property){.epc = set->property[i].epc,
+                                          .edt = erabi_slice(set->property[i].value, set->property[i].size)};
     d->run.awaiting = true;
-    int e = erabi_el_ask(&d->adapter->session, d->address, d->entry.eoj, ERABI_EL_SETC, p, set->n, true, on_set, d);
+    int e = erabi_el_ask(&d->adapter->session, d->address, d->entry.eoj, ERABI_EL_SETC, p, set->n, true,
+                         on_set, d);
     if (e)
         d->run.awaiting = false;
     return e;
@@ -204,7 +227,7 @@ static void on_set(void *arg, int status, const struct erabi_el_frame *answer)
     if (status)
         fail(d, ERAB_REASON_DEVICE_SILENT, "no answer to a Set");
     else if (!all_taken(&r->plan.set[r->step], answer))
-        fail(d, ERAB_REASON_DEVICE_REFUSED, "the device refused a Set");
+        refused(d, answer);
     else if (++r->step < r->plan.n)
         send_step(d);
     else
@@ -312,8 +335,12 @@ static void on_timer(void *arg)
         break;
     case ERABI_EL_VERIFYING:
     case ERABI_EL_RESTORED:
-        if (!erabi_el_read(d)) /* another read is going on: look again, up to the same deadline */
-            erabi_el_run_reading(d, -EBUSY);
+        if (erabi_el_read(d))
+            break;
+        if (d->getter.busy) /* its end is bounded; what it reads may be too old to judge by */
+            wait_ms(d, BUSY_AGAIN_MS);
+        else
+            erabi_el_run_reading(d, -ENODEV);
         break;
     default:
         break;
@@ -363,7 +390,7 @@ static void replace(struct erabi_el_device *d)
     if (r->awaiting)
         r->stale++;
     erabi_el_disarm(d->adapter, &r->timer);
-    *r = (struct erabi_el_run){.stale = r->stale, .touched = r->touched};
+    *r = (struct erabi_el_run){.stale = r->stale, .touched = r->touched, .inherited = r->touched};
 }
 
 int erabi_el_run_deliver(struct erabi_el_device *d, erab_call call, const struct erab_message *m,

@@ -160,7 +160,8 @@ int erabi_el_get(struct erabi_el_session *s, in_addr_t node, uint32_t deoj, cons
 int erabi_el_tell_all(struct erabi_el_session *s, uint8_t esv, uint8_t epc, struct erabi_slice edt,
                       uint16_t *tid)
 {
-    struct erabi_el_frame f = {.tid = ++s->tid, .seoj = ERABI_EL_NODE, .deoj = ERABI_EL_NODE, .esv = esv, .n = 1};
+    struct erabi_el_frame f = {
+        .tid = ++s->tid, .seoj = ERABI_EL_NODE, .deoj = ERABI_EL_NODE, .esv = esv, .n = 1};
     f.property[0] = (struct erabi_el_property){.epc = epc, .edt = edt};
     uint8_t bytes[64];
     struct erabi_writer w = erabi_writer(bytes, sizeof(bytes));
@@ -273,7 +274,8 @@ static int find_interface(struct erabi_el_session *s)
     if (s->ifindex == 0 || getifaddrs(&all) < 0)
         return -ENODEV;
     for (struct ifaddrs *a = all; a && !s->address; a = a->ifa_next) {
-        if (!a->ifa_addr || a->ifa_addr->sa_family != AF_INET || strcmp(a->ifa_name, s->options.interface) != 0)
+        if (!a->ifa_addr || a->ifa_addr->sa_family != AF_INET ||
+            strcmp(a->ifa_name, s->options.interface) != 0)
             continue;
         s->address = ((struct sockaddr_in *)(void *)a->ifa_addr)->sin_addr.s_addr;
         s->netmask = ((struct sockaddr_in *)(void *)a->ifa_netmask)->sin_addr.s_addr;

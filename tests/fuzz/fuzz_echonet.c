@@ -19,7 +19,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     struct erabi_el_own own = {{0}};
     uint8_t reply[ERABI_EL_FRAME_MAX];
     w = erabi_writer(reply, sizeof(reply));
-    if (erabi_el_own_answer(&own, &f, &w) != ERABI_EL_SILENT && erabi_el_parse(erabi_slice(reply, w.used), &again))
+    if (erabi_el_own_answer(&own, &f, &w) != ERABI_EL_SILENT &&
+        erabi_el_parse(erabi_slice(reply, w.used), &again))
         abort();
     struct erabi_el_battery b = {0};
     struct erabi_el_reading r = {0};

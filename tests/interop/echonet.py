@@ -7,11 +7,13 @@ import os
 import shutil
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 
 HOST, MODULE, DEVICES = sys.argv[1], sys.argv[2], os.environ["DEVICES"]
 PARTY = "cedar-battery"
+ID = "fe00007700000200000000000000000001"
 
 
 def skip(why):
@@ -90,11 +92,17 @@ class Net:
 class World:
     def __init__(self, net):
         self.net = net
-        self.battery = Lines([*net.battery, "node", f"{DEVICES}/battery.js", "--address", "10.77.0.2",
-                              "--ramp-ms", "700"])
+        self.start_battery(ID)
+        self.start_host("10.77.0.2")
+
+    def start_battery(self, node_id):
+        self.battery = Lines([*self.net.battery, "node", f"{DEVICES}/battery.js", "--address", "10.77.0.2",
+                              "--ramp-ms", "700", "--id", node_id])
         self.battery.wait("battery", event="ready")
+
+    def start_host(self, where):
         self.host = Lines([HOST, MODULE, "interface=br0", "gateway=cedar-gateway", "poll_s=1", "timeout_ms=700",
-                           "tries=2", "verify_ms=4000", "stop_ms=4000", f"devices+={PARTY}=027D01@10.77.0.2"])
+                           "tries=2", "verify_ms=4000", "stop_ms=4000", f"devices+={PARTY}=027D01@{where}"])
 
     def command(self, text):
         self.host.skip_to_now()
@@ -202,7 +210,8 @@ def silence_is_told(w):
 def lie_is_found_out(w):
     w.switch("lie on")
     call = w.command("discharge 1000 0 60000")
-    assert w.answer(call)["reason"] == "device-deviates"
+    answer = w.answer(call)
+    assert answer["reason"] == "device-deviates", answer
     assert w.published("result")["outcome"] == 3
     w.switch("lie off")
     w.settled()
@@ -252,15 +261,43 @@ def stop_gives_the_battery_back(w):
     assert w.host.p.wait(5) == 0
 
 
+def crash_leaves_no_battery_set(w):
+    """A new process finds the device by its identification and takes back what the dead one had set."""
+    w.start_host("10.77.0.2")
+    w.published("registration")
+    assert w.answer(w.command("charge 1000 0 60000"))["state"] == "applied"
+    w.host.p.kill()
+    w.host.p.wait()
+    assert w.ask()["set"] == "charge"
+    w.start_host("id:" + ID)
+    w.published("registration")
+    w.settled()
+    w.host.say("stop")
+    assert w.host.p.wait(10) == 0
+
+
+def another_node_at_the_address_is_not_commanded(w):
+    w.battery.p.kill()
+    w.battery.p.wait()
+    w.start_battery(ID[:-2] + "99")
+    w.start_host("10.77.0.2")
+    w.host.wait("warning", event="log", level=1)
+    assert w.answer(w.command("charge 1000 0 60000"))["reason"] == "device-unknown"
+    assert w.ask()["set"] == "auto"
+
+
 SCENES = [found_and_registered, exercise_switches_nothing, out_of_range_is_refused_before_a_set,
           ended_window_is_refused, charge_ends_by_itself, discharge_is_witnessed_and_replaced, refusal_is_told,
           silence_is_told, lie_is_found_out, forged_announcement_is_not_believed,
           flood_of_rubbish_does_not_stop_a_command, foreign_controller_cannot_set_the_adapter,
-          stop_gives_the_battery_back]
+          stop_gives_the_battery_back, crash_leaves_no_battery_set,
+          another_node_at_the_address_is_not_commanded]
 
 
 def inside():
     net = Net()
+    store = tempfile.TemporaryDirectory()
+    os.environ["STORE"] = store.name
     w = World(net)
     try:
         for scene in SCENES:

@@ -1,7 +1,7 @@
 /* A host for one adapter instance on libuv: loads a module, runs its first adapter, takes commands as lines
  * on standard input and prints what the adapter does as JSON lines. For interop tests.
  *
- *   echonet_host MODULE.so name=value... name+=item...
+ *   echonet_host MODULE.so name=value... name+=item...       (state of the adapter: folder in $STORE)
  * Lines: command PARTY ACTION WATTS START_MS LENGTH_MS [exercise]   (times from now; WATTS - for none)
  *        stop
  * Each command prints {"call":N,"party":...}; answers carry the same number. */
@@ -17,7 +17,7 @@
 
 #include "base/clock.h"
 
-enum { VALUES_MAX = 32, LIST_MAX = 32, STORE_MAX = 64 };
+enum { VALUES_MAX = 32, LIST_MAX = 32 };
 
 struct erab_timer {
     uv_timer_t handle;
@@ -31,12 +31,6 @@ struct erab_watch {
     void *arg;
 };
 
-struct stored {
-    char key[96];
-    uint8_t value[64];
-    size_t size;
-};
-
 struct erab_self {
     uv_loop_t loop;
     uv_pipe_t input;
@@ -45,8 +39,6 @@ struct erab_self {
     const struct erab_adapter *adapter;
     void *instance;
     uint64_t calls;
-    struct stored store[STORE_MAX];
-    size_t n_stored;
     bool over;
 };
 
@@ -115,11 +107,13 @@ static void on_poll(uv_poll_t *h, int status, int events)
 
 static void host_watch_set(erab_self *self, erab_watch *w, uint32_t events)
 {
-    uv_poll_start(&w->handle, (events & ERAB_READABLE ? UV_READABLE : 0) | (events & ERAB_WRITABLE ? UV_WRITABLE : 0),
+    uv_poll_start(&w->handle,
+                  (events & ERAB_READABLE ? UV_READABLE : 0) | (events & ERAB_WRITABLE ? UV_WRITABLE : 0),
                   on_poll);
 }
 
-static erab_watch *host_watch(erab_self *self, int fd, uint32_t events, void (*fn)(void *, uint32_t), void *arg)
+static erab_watch *host_watch(erab_self *self, int fd, uint32_t events, void (*fn)(void *, uint32_t),
+                              void *arg)
 {
     struct erab_watch *w = calloc(1, sizeof(*w));
     if (!w)
@@ -145,8 +139,8 @@ static json_t *telemetry(const Erab__V1__Telemetry *t)
 {
     json_t *list = json_array();
     for (size_t i = 0; i < t->n_point; i++)
-        json_array_append_new(list, json_pack("{s:i,s:f,s:i}", "quantity", (int)t->point[i]->quantity, "value",
-                                              t->point[i]->value, "quality",
+        json_array_append_new(list, json_pack("{s:i,s:f,s:i}", "quantity", (int)t->point[i]->quantity,
+                                              "value", t->point[i]->value, "quality",
                                               t->point[i]->has_quality ? (int)t->point[i]->quality : 1));
     return list;
 }
@@ -160,13 +154,14 @@ static json_t *body_json(enum erab_type type, const ProtobufCMessage *body)
     case ERAB_TELEMETRY:
         return telemetry((const void *)body);
     case ERAB_DEVICE_STATE:
-        return json_pack("{s:b,s:i}", "reachable", (int)s->reachable, "action", s->has_action ? (int)s->action : 0);
+        return json_pack("{s:b,s:i}", "reachable", (int)s->reachable, "action",
+                         s->has_action ? (int)s->action : 0);
     case ERAB_RESULT:
         return json_pack("{s:i,s:s,s:f,s:f,s:b}", "outcome", (int)r->outcome, "reason", r->reason, "expected",
                          r->expected_kw, "achieved", r->achieved_kw, "has_achieved", (int)r->has_achieved_kw);
     case ERAB_REGISTRATION:
-        return json_pack("{s:s,s:s?,s:f,s:f,s:b}", "kind", g->kind, "maker", g->maker, "up", g->up_kw, "capacity",
-                         g->capacity_kwh, "protected", (int)g->protected_link);
+        return json_pack("{s:s,s:s?,s:f,s:f,s:b}", "kind", g->kind, "maker", g->maker, "up", g->up_kw,
+                         "capacity", g->capacity_kwh, "protected", (int)g->protected_link);
     default:
         return json_null();
     }
@@ -188,8 +183,8 @@ static int host_publish(erab_self *self, const struct erab_outgoing_message *m, 
     return e;
 }
 
-static void host_complete(erab_self *self, erab_call call, enum erab_receipt_state state, enum erab_reason reason,
-                          const char *detail)
+static void host_complete(erab_self *self, erab_call call, enum erab_receipt_state state,
+                          enum erab_reason reason, const char *detail)
 {
     print(json_pack("{s:s,s:I,s:s,s:s,s:s}", "event", "complete", "call", (json_int_t)call, "state",
                     erab_receipt_state_name(state), "reason", erab_reason_code(reason), "detail",
@@ -201,37 +196,33 @@ static int host_post(erab_self *self, void (*fn)(void *), void *arg)
     return -ENOSYS;
 }
 
-static struct stored *stored(erab_self *self, const char *key)
+/* One file a key in the folder $STORE; without it nothing is kept. */
+static bool store_path(const char *key, char *path, size_t size)
 {
-    for (size_t i = 0; i < self->n_stored; i++)
-        if (strcmp(self->store[i].key, key) == 0)
-            return &self->store[i];
-    return NULL;
+    const char *folder = getenv("STORE");
+    return folder && snprintf(path, size, "%s/%s", folder, key) < (int)size;
 }
 
 static int host_store_put(erab_self *self, const char *key, const void *value, size_t size)
 {
-    struct stored *s = stored(self, key);
-    if (size > sizeof(s->value) || (!s && self->n_stored == STORE_MAX))
-        return -ENOSPC;
-    if (!s)
-        s = &self->store[self->n_stored++];
-    erabi_clock_ms(CLOCK_MONOTONIC);
-    snprintf(s->key, sizeof(s->key), "%s", key);
-    memcpy(s->value, value, size);
-    s->size = size;
-    return 0;
+    char path[512];
+    if (!store_path(key, path, sizeof(path)))
+        return 0;
+    FILE *f = fopen(path, "wb");
+    if (!f)
+        return -errno;
+    size_t n = fwrite(value, 1, size, f);
+    return fclose(f) == 0 && n == size ? 0 : -EIO;
 }
 
 static int host_store_get(erab_self *self, const char *key, void *value, size_t *size)
 {
-    const struct stored *s = stored(self, key);
-    if (!s)
+    char path[512];
+    FILE *f = store_path(key, path, sizeof(path)) ? fopen(path, "rb") : NULL;
+    if (!f)
         return -ENOENT;
-    if (*size < s->size)
-        return -ENOSPC;
-    memcpy(value, s->value, s->size);
-    *size = s->size;
+    *size = fread(value, 1, *size, f);
+    fclose(f);
     return 0;
 }
 
@@ -277,7 +268,8 @@ static const struct erab_host host = {
 
 static Erab__V1__DeviceAction action_of(const char *name)
 {
-    static const char *const names[] = {"charge", "discharge", "standby", "auto", "restore", "pv-limit-percent"};
+    static const char *const names[] = {"charge", "discharge", "standby",
+                                        "auto",   "restore",   "pv-limit-percent"};
     for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
         if (strcmp(names[i], name) == 0)
             return (Erab__V1__DeviceAction)(i + 1);
@@ -350,7 +342,8 @@ static void on_input(uv_stream_t *s, ssize_t n, const uv_buf_t *buf)
 }
 
 /* name=value and name+=item into option values; integers by the adapter's own table. */
-static void options(const struct erab_adapter *a, int argc, char **argv, struct erab_config_value *values, uint32_t *n)
+static void options(const struct erab_adapter *a, int argc, char **argv, struct erab_config_value *values,
+                    uint32_t *n)
 {
     static const char *lists[VALUES_MAX][LIST_MAX + 1];
     for (int i = 2; i < argc && *n < VALUES_MAX; i++) {

@@ -123,7 +123,8 @@ static void actions_of_other_devices_are_not_supported(void **state)
 {
     struct erabi_el_battery b = battery("\xDA\xEB\xEC");
     struct erabi_el_plan p;
-    for (int a = ERAB__V1__DEVICE_ACTION__PV_LIMIT_PERCENT; a <= ERAB__V1__DEVICE_ACTION__FUEL_CELL_FOLLOW; a++)
+    for (int a = ERAB__V1__DEVICE_ACTION__PV_LIMIT_PERCENT; a <= ERAB__V1__DEVICE_ACTION__FUEL_CELL_FOLLOW;
+         a++)
         assert_int_equal(plan_of(&b, (Erab__V1__DeviceAction)a, 1500, &p), ERAB_REASON_NOT_SUPPORTED);
 }
 
@@ -182,8 +183,8 @@ static void only_mode_state_and_power_together_show_that_it_follows(void **state
     struct erabi_el_battery b = battery("\xDA\xEB");
     struct erabi_el_plan p;
     assert_int_equal(plan_of(&b, ERAB__V1__DEVICE_ACTION__CHARGE, 1500, &p), 0);
-    struct erabi_el_reading r = {.has_mode = true, .mode = 0x42, .has_state = true, .state = 0x42, .has_power = true,
-                                 .power_kw = 1.2};
+    struct erabi_el_reading r = {
+        .has_mode = true, .mode = 0x42, .has_state = true, .state = 0x42, .has_power = true, .power_kw = 1.2};
     assert_true(erabi_el_battery_follows(&p, &r));
     r.power_kw = 0;
     assert_false(erabi_el_battery_follows(&p, &r));
@@ -227,8 +228,8 @@ static int settings(const char *const *devices, struct erabi_el_settings *out)
 
 static void options_take_addresses_and_ids(void **state)
 {
-    const char *const devices[] = {"cedar-1=027D01@192.0.2.5", "cedar-2=027d1F@id:FE000077000002D6717BA457A200000001",
-                                   NULL};
+    const char *const devices[] = {"cedar-1=027D01@192.0.2.5",
+                                   "cedar-2=027d1F@id:FE000077000002D6717BA457A200000001", NULL};
     struct erabi_el_settings s;
     assert_int_equal(settings(devices, &s), 0);
     assert_int_equal(s.n_devices, 2);
@@ -240,12 +241,18 @@ static void options_take_addresses_and_ids(void **state)
 
 static void wrong_device_entries_are_refused(void **state)
 {
-    static const char *const wrong[] = {"",          "cedar-1",
-                                        "cedar-1=027D01", "cedar-1=027D01@",
-                                        "cedar-1=027D01@host", "cedar-1=027D00@192.0.2.5",
-                                        "cedar-1=027D80@192.0.2.5", "cedar-1=027901@192.0.2.5",
-                                        "Cedar=027D01@192.0.2.5", "cedar-1=27D01@192.0.2.5",
-                                        "cedar-1=027D01@id:FE", "cedar-1=027D01@0.0.0.0"};
+    static const char *const wrong[] = {"",
+                                        "cedar-1",
+                                        "cedar-1=027D01",
+                                        "cedar-1=027D01@",
+                                        "cedar-1=027D01@host",
+                                        "cedar-1=027D00@192.0.2.5",
+                                        "cedar-1=027D80@192.0.2.5",
+                                        "cedar-1=027901@192.0.2.5",
+                                        "Cedar=027D01@192.0.2.5",
+                                        "cedar-1=27D01@192.0.2.5",
+                                        "cedar-1=027D01@id:FE",
+                                        "cedar-1=027D01@0.0.0.0"};
     struct erabi_el_settings s;
     for (size_t i = 0; i < sizeof(wrong) / sizeof(wrong[0]); i++) {
         const char *const devices[] = {wrong[i], NULL};

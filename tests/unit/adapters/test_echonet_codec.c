@@ -41,7 +41,8 @@ static void get_frame_from_the_wire_is_read(void **state)
 static void every_service_survives_building_and_parsing(void **state)
 {
     for (unsigned esv = 0; esv < 256; esv++) {
-        struct erabi_el_frame f = {.tid = 7, .seoj = 0x05FF01, .deoj = 0x027D1F, .esv = (uint8_t)esv, .n = 1}, g;
+        struct erabi_el_frame f = {.tid = 7, .seoj = 0x05FF01, .deoj = 0x027D1F, .esv = (uint8_t)esv, .n = 1},
+                              g;
         f.property[0] = (struct erabi_el_property){.epc = 0xDA, .edt = erabi_slice("\x42", 1)};
         uint8_t out[64];
         struct erabi_writer w = erabi_writer(out, sizeof(out));
@@ -156,8 +157,8 @@ static void frame_that_does_not_fit_is_not_built(void **state)
 
 static void answers_belong_to_their_requests(void **state)
 {
-    static const uint8_t pairs[][2] = {{0x60, 0x50}, {0x61, 0x71}, {0x61, 0x51}, {0x62, 0x72}, {0x62, 0x52}, {0x63, 0x73},
-                                       {0x63, 0x53}, {0x6E, 0x7E}, {0x6E, 0x5E}, {0x74, 0x7A}};
+    static const uint8_t pairs[][2] = {{0x60, 0x50}, {0x61, 0x71}, {0x61, 0x51}, {0x62, 0x72}, {0x62, 0x52},
+                                       {0x63, 0x73}, {0x63, 0x53}, {0x6E, 0x7E}, {0x6E, 0x5E}, {0x74, 0x7A}};
     size_t n = 0;
     for (unsigned q = 0; q < 256; q++)
         for (unsigned a = 0; a < 256; a++)
@@ -234,8 +235,8 @@ static void number_codes_mean_no_data(void **state)
 
 static void mutated_frames_never_break_the_parser(void **state)
 {
-    static const uint8_t seed[] = {0x10, 0x81, 0x40, 2,    0x02, 0x7D, 1,    0x05, 0xFF, 1,    0x5E,
-                                   3,    0xDA, 1,    0x43, 0xFE, 0,    0xCF, 1,    0x43, 1,    0xE4, 1, 50};
+    static const uint8_t seed[] = {0x10, 0x81, 0x40, 2,    0x02, 0x7D, 1, 0x05, 0xFF, 1,    0x5E, 3,
+                                   0xDA, 1,    0x43, 0xFE, 0,    0xCF, 1, 0x43, 1,    0xE4, 1,    50};
     uint32_t random = 1;
     for (int i = 0; i < 200000; i++) {
         uint8_t bytes[sizeof(seed)], out[ERABI_EL_FRAME_MAX];
