@@ -1,0 +1,154 @@
+/* Inside of a client: two links (one a lane group), each with a socket, its monitor and queues.
+ * client.c (API, building messages), client_socket.c (libzmq), client_queue.c (what was sent),
+ * client_receive.c (what came in). */
+#ifndef ERABI_CLIENT_INTERNAL_H
+#define ERABI_CLIENT_INTERNAL_H
+
+#include <stdatomic.h>
+#include <sys/queue.h>
+
+#include <erab/client.h>
+
+#include "wire/wire.h"
+
+#define CLIENT_BUCKETS   4096u
+#define CLIENT_KEPT_MAX  16384u /* answered messages whose APPLIED is still awaited */
+#define CLIENT_DEDUP_MAX 16384u /* ids remembered of each lane group */
+#define CLIENT_FLOWS_MAX 1024u  /* (from, to, lane) with a running number */
+#define CLIENT_LINKS     2u
+
+enum item_state { ITEM_WAITING, ITEM_SENT, ITEM_KEPT };
+
+/* A message of ours. Waiting and sent ones hold their bytes, kept ones only the id. */
+struct item {
+    TAILQ_ENTRY(item) entry;
+    struct item *chain; /* of the id table; only what is answered by receipts is in it */
+    enum item_state state;
+    enum erab_type type;
+    uint8_t id[ERAB_ID_SIZE];
+    uint8_t hash[ERAB_HASH_SIZE];
+    uint64_t expires_at_ms;
+    uint64_t sent_at; /* monotonic */
+    size_t header_size, body_size, signature_size;
+    uint8_t *data; /* header, body, signature */
+};
+TAILQ_HEAD(item_list, item);
+
+struct link {
+    struct erab_client *client;
+    enum erab_lane_group group;
+    void *socket;
+    void *monitor;
+    int fd, monitor_fd;
+    bool up;          /* the handshake is done */
+    bool ping_due;    /* the next packet must be a Ping */
+    bool bound;       /* the broker has answered */
+    bool rejected;
+    uint64_t replace_at; /* monotonic; 0: not planned */
+    uint64_t ping_at;    /* monotonic */
+    uint64_t heard_at;   /* monotonic */
+    struct item_list waiting, sent;
+    struct item_list receipts_waiting, receipts_sent; /* never answered, so kept for a while after sending */
+    size_t bytes, receipt_bytes;
+};
+
+/* Ids received, oldest overwritten first; see erabi_dedup_add. */
+struct dedup_entry {
+    uint8_t id[ERAB_ID_SIZE];
+    uint8_t hash[ERAB_HASH_SIZE];
+    uint64_t expires_at_ms;
+    uint32_t chain; /* index + 1 */
+    uint8_t state, used;
+    uint16_t reason;
+};
+struct dedup {
+    struct dedup_entry *entries;
+    uint32_t buckets[CLIENT_BUCKETS]; /* index + 1 */
+    uint32_t next;
+    bool evict; /* the oldest may go before it expired */
+};
+
+struct flow {
+    char from[ERAB_PARTY_MAX + 1];
+    char to[ERAB_ADDRESSEE_MAX + 1];
+    enum erab_lane lane;
+    uint64_t seq;
+};
+
+struct erab_client {
+    struct erab_client_options options;
+    struct erab_client_callbacks callbacks;
+    struct erab_identity identity;
+    struct erab_trusted *trusted;
+    char *endpoint, *software;
+    void *context;
+    int epoll, timer, kick;
+    atomic_bool stop;
+    bool in_step;
+    int fault;
+    enum erab_connection_state state;
+    unsigned sockets_made;
+    uint64_t shed;
+    uint64_t next_expiry_ms;
+    struct link links[CLIENT_LINKS];
+    struct item_list kept;
+    size_t n_kept, n_pending;
+    struct item *buckets[CLIENT_BUCKETS];
+    struct dedup dedup[CLIENT_LINKS];
+    struct flow *flows;
+    size_t n_flows, next_flow;
+    uint8_t packet[ERAB_PACKET_MAX];
+    struct erabi_envelope envelopes[ERABI_ENVELOPES_MAX];
+};
+
+static inline uint32_t erabi_client_bucket(const uint8_t id[ERAB_ID_SIZE])
+{
+    return ((uint32_t)id[14] << 8 | id[15]) % CLIENT_BUCKETS;
+}
+
+uint64_t erabi_client_now(const struct erab_client *client);
+uint64_t erabi_client_monotonic(void);
+/* Makes the descriptor readable until the next step. */
+void erabi_client_kick(struct erab_client *client);
+
+/* client_queue.c */
+/* Takes over `item`. 0 or -EAGAIN (then the item is freed). */
+int erabi_queue_add(struct link *link, struct item *item);
+void erabi_item_free(struct item *item);
+/* The connection is gone: what was sent and not answered waits again, in its old order. */
+void erabi_queue_resend(struct link *link);
+/* Fills and sends packets while the socket takes them. True when something was sent. */
+bool erabi_queue_flush(struct link *link);
+void erabi_queue_expire(struct erab_client *client, uint64_t now);
+void erabi_queue_receipt(struct erab_client *client, const struct erab_header *header, const Erab__V1__Receipt *body);
+void erabi_queue_deinit(struct erab_client *client);
+bool erabi_queue_receipts_full(const struct link *link);
+
+/* client_socket.c */
+int erabi_link_open(struct link *link);
+void erabi_link_close(struct link *link);
+/* Reads what the monitor has to say. */
+void erabi_link_monitor(struct link *link);
+/* 0, -EAGAIN, or -EPIPE. */
+int erabi_link_send(struct link *link, const uint8_t *bytes, size_t size);
+bool erabi_link_receive(struct link *link, unsigned budget);
+/* Pings, replacing; returns the monotonic time at which it wants to be called again. */
+uint64_t erabi_link_tick(struct link *link, uint64_t now);
+void erabi_link_lost(struct link *link);
+void erabi_client_restate(struct erab_client *client);
+
+/* client_receive.c */
+void erabi_client_packet(struct link *link, struct erabi_slice packet);
+int erabi_dedup_init(struct dedup *d, bool evict);
+struct dedup_entry *erabi_dedup_find(struct dedup *d, const uint8_t id[ERAB_ID_SIZE], uint64_t now);
+/* NULL when there is no room. */
+struct dedup_entry *erabi_dedup_add(struct dedup *d, const struct erab_header *header,
+                                    const uint8_t hash[ERAB_HASH_SIZE], uint64_t now);
+
+/* client.c */
+/* An envelope of ours as an item, header and signature made here. */
+int erabi_client_build(struct erab_client *client, struct erab_header *header, const ProtobufCMessage *body,
+                       struct item **out);
+int erabi_client_ping(struct link *link);
+
+#endif

@@ -1,0 +1,177 @@
+/* What comes in: pings, receipts and messages, each checked before the application sees it. */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "client_internal.h"
+
+int erabi_dedup_init(struct dedup *d, bool evict)
+{
+    d->entries = calloc(CLIENT_DEDUP_MAX, sizeof *d->entries);
+    d->evict = evict;
+    return d->entries ? 0 : -ENOMEM;
+}
+
+struct dedup_entry *erabi_dedup_find(struct dedup *d, const uint8_t id[ERAB_ID_SIZE], uint64_t now)
+{
+    uint32_t at = d->buckets[erabi_client_bucket(id)];
+    for (; at; at = d->entries[at - 1].chain)
+        if (memcmp(d->entries[at - 1].id, id, ERAB_ID_SIZE) == 0)
+            return d->entries[at - 1].expires_at_ms > now ? &d->entries[at - 1] : NULL;
+    return NULL;
+}
+
+static void unlink_entry(struct dedup *d, uint32_t index)
+{
+    uint32_t *at = &d->buckets[erabi_client_bucket(d->entries[index].id)];
+    while (*at && *at != index + 1)
+        at = &d->entries[*at - 1].chain;
+    if (*at)
+        *at = d->entries[index].chain;
+}
+
+struct dedup_entry *erabi_dedup_add(struct dedup *d, const struct erab_header *h, const uint8_t hash[ERAB_HASH_SIZE],
+                                    uint64_t now)
+{
+    uint32_t index = d->next;
+    bool found = false;
+    /* A few steps past entries that live longer than others; bounded, so that a full table stays cheap. */
+    for (unsigned i = 0; i < 64 && !found; i++) {
+        index = (d->next + i) % CLIENT_DEDUP_MAX;
+        found = !d->entries[index].used || d->entries[index].expires_at_ms <= now;
+    }
+    if (!found && !d->evict)
+        return NULL;
+    if (!found)
+        index = d->next;
+    d->next = (index + 1) % CLIENT_DEDUP_MAX;
+    struct dedup_entry *e = &d->entries[index];
+    if (e->used)
+        unlink_entry(d, index);
+    *e = (struct dedup_entry){.used = 1, .expires_at_ms = h->expires_at_ms};
+    erabi_copy_bytes(e->id, h->id, ERAB_ID_SIZE);
+    erabi_copy_bytes(e->hash, hash, ERAB_HASH_SIZE);
+    uint32_t *bucket = &d->buckets[erabi_client_bucket(h->id)];
+    e->chain = *bucket;
+    *bucket = index + 1;
+    return e;
+}
+
+static bool must_sign(enum erab_type type)
+{
+    return type != ERAB_TELEMETRY && type != ERAB_DEVICE_STATE;
+}
+
+static enum erab_reason check_signature(const struct erab_client *c, const struct erab_header *h,
+                                        const struct erabi_envelope *e)
+{
+    if (!must_sign(h->type))
+        return ERAB_REASON_NONE;
+    if (!e->signature.size)
+        return ERAB_REASON_SIGNATURE_MISSING;
+    bool known = false;
+    for (size_t i = 0; i < c->options.n_trusted; i++) {
+        if (strcmp(c->trusted[i].party, h->from) != 0)
+            continue;
+        known = true; /* a party may have two keys while it rotates them */
+        if (erabi_envelope_verify(e->header, e->body, e->signature, c->trusted[i].sign_key))
+            return ERAB_REASON_NONE;
+    }
+    return known ? ERAB_REASON_SIGNATURE_BAD : ERAB_REASON_SIGNER_UNKNOWN;
+}
+
+static void answer(struct link *l, const struct erab_message *m, enum erab_receipt_state state, enum erab_reason reason)
+{
+    if (l->group == ERAB_LANES_COMMAND)
+        erab_client_answer(l->client, m, state, reason, NULL);
+}
+
+/* True when the message was seen before, and answered as it was then. */
+static bool repeated(struct link *l, const struct erab_message *m, uint64_t now)
+{
+    const struct dedup_entry *seen = erabi_dedup_find(&l->client->dedup[l->group - 1], m->header->id, now);
+    if (!seen)
+        return false;
+    if (memcmp(seen->hash, m->hash, ERAB_HASH_SIZE) == 0)
+        answer(l, m, (enum erab_receipt_state)seen->state, (enum erab_reason)seen->reason);
+    /* Other bytes under a known id get no answer: it would overwrite the true one's state at the broker. */
+    return true;
+}
+
+static void hand_over(struct link *l, const struct erab_message *m, uint64_t now)
+{
+    struct erab_client *c = l->client;
+    struct dedup_entry *seen = erabi_dedup_add(&c->dedup[l->group - 1], m->header, m->hash, now);
+    if (!seen) {
+        answer(l, m, ERAB_REFUSED, ERAB_REASON_QUEUE_FULL);
+        return;
+    }
+    seen->state = ERAB_DELIVERED;
+    int r = c->callbacks.on_message ? c->callbacks.on_message(c->options.user, c, m) : ERAB_REASON_NOT_SUPPORTED;
+    if (r < 0 || r >= ERAB_REASON_COUNT)
+        r = ERAB_REASON_INTERNAL;
+    if (r)
+        answer(l, m, ERAB_REFUSED, (enum erab_reason)r);
+    else if (seen->state == ERAB_DELIVERED) /* else the callback has said more already */
+        answer(l, m, ERAB_DELIVERED, ERAB_REASON_NONE);
+}
+
+static void take_message(struct link *l, const struct erab_header *h, const struct erabi_envelope *e, uint64_t now)
+{
+    struct erab_message m = {.header = h,
+                             .body = {e->body.data, e->body.size},
+                             .header_bytes = {e->header.data, e->header.size},
+                             .signature = {e->signature.data, e->signature.size}};
+    erabi_envelope_hash(e->header, e->body, m.hash);
+    if (repeated(l, &m, now))
+        return;
+    enum erab_reason reason = check_signature(l->client, h, e);
+    if (reason != ERAB_REASON_NONE)
+        answer(l, &m, ERAB_REFUSED, reason);
+    else if (h->expires_at_ms <= now)
+        answer(l, &m, ERAB_EXPIRED, ERAB_REASON_EXPIRED);
+    else if (h->issued_at_ms > now + ERAB_CLOCK_AHEAD_MS)
+        answer(l, &m, ERAB_REFUSED, ERAB_REASON_NOT_YET);
+    else
+        hand_over(l, &m, now);
+}
+
+static void take_control(struct link *l, const struct erab_header *h, const struct erabi_envelope *e, uint64_t now)
+{
+    ProtobufCMessage *body = NULL;
+    enum erab_reason reason;
+    if (h->expires_at_ms <= now ||
+        erab_body_unpack(h->type, (struct erab_bytes){e->body.data, e->body.size}, &body, &reason))
+        return;
+    if (h->type == ERAB_RECEIPT) {
+        erabi_queue_receipt(l->client, h, (const Erab__V1__Receipt *)body);
+    } else {
+        const Erab__V1__Ping *ping = (const Erab__V1__Ping *)body;
+        if (l->up && ping->has_reply && ping->reply && strcmp(h->from, l->client->options.hub) == 0)
+            l->bound = true;
+    }
+    erab_body_free(body);
+}
+
+/* `envelopes` is the client's; callbacks never come back here, as steps are not nested. */
+void erabi_client_packet(struct link *l, struct erabi_slice packet)
+{
+    struct erab_client *c = l->client;
+    enum erab_lane_group group;
+    size_t n;
+    if (erabi_packet_read(packet, &group, c->envelopes, &n) || group != l->group)
+        return;
+    uint64_t now = erabi_client_now(c);
+    for (size_t i = 0; i < n; i++) {
+        const struct erabi_envelope *e = &c->envelopes[i];
+        struct erab_header h;
+        enum erab_reason reason;
+        if (erabi_header_decode(e->header, &h, &reason))
+            continue; /* who sent it cannot be told, so nobody can be answered */
+        bool telemetry = erab_type_lane(h.type) == ERAB_LANE_TELEMETRY;
+        if (h.type == ERAB_PING || (h.type == ERAB_RECEIPT && !telemetry))
+            take_control(l, &h, e, now);
+        else if (telemetry == (l->group == ERAB_LANES_TELEMETRY))
+            take_message(l, &h, e, now);
+    }
+}
