@@ -246,7 +246,7 @@ int erab_client_send(struct erab_client *c, const struct erab_outgoing *m, uint8
 {
     if (m->size < sizeof *m || !m->to || !m->body || !erab_addressee_valid(m->to) || m->type == ERAB_RECEIPT ||
         m->type == ERAB_PING || m->category < ERAB_OPERATION || m->category > ERAB_SECURITY ||
-        !erab_body_descriptor(m->type) || m->body->descriptor != erab_body_descriptor(m->type))
+        !erab_body_descriptor(m->type) || strcmp(m->body->descriptor->name, erab_body_descriptor(m->type)->name) != 0)
         return -EINVAL;
     const char *from = m->from ? m->from : c->identity.party;
     if (!erab_party_valid(from))

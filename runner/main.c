@@ -1,0 +1,217 @@
+/* erab-runner: hosts one adapter instance for erabd. */
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+#include "runner.h"
+
+#define STOP_MS 5000u
+#define TICK_MS 250u
+
+static const char help[] =
+    "erab-runner - hosts one adapter of the ERAB broker in a process of its own\n"
+    "\n"
+    "  erab-runner --config-fd N    run the instance described on descriptor N (started so by erabd)\n"
+    "  erab-runner --check FILE.so  load a module and print its adapters, options and ABI\n"
+    "  erab-runner --help           this text\n"
+    "\n"
+    "Exit codes: 0 done, 1 refused or failed, 2 wrong use.\n";
+
+/* The process holds keys: nobody of the same user reads its memory, and no core file is left. */
+static int harden(void)
+{
+    const struct rlimit none = {0, 0};
+    if (setrlimit(RLIMIT_CORE, &none) || prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) || prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) ||
+        prctl(PR_SET_PDEATHSIG, SIGTERM, 0, 0, 0)) /* a runner does not outlive its broker */
+        return -errno;
+    signal(SIGPIPE, SIG_IGN);
+    return 0;
+}
+
+static void on_client(uv_poll_t *poll, int status, int events)
+{
+    erab_self *self = poll->data;
+    (void)status;
+    (void)events;
+    if (erab_client_step(self->client)) {
+        runner_log(self, ERAB_LOG_ERROR, "the connection to the broker failed for good");
+        self->exit_code = 1;
+        uv_stop(&self->loop);
+    }
+}
+
+static void on_state(void *user, struct erab_client *client, enum erab_connection_state state)
+{
+    (void)client;
+    runner_log(user, state == ERAB_CONNECTED ? ERAB_LOG_INFO : ERAB_LOG_WARNING,
+               state == ERAB_CONNECTED   ? "connected to the broker"
+               : state == ERAB_REJECTED ? "the broker refuses this key; is the attachment registered and not revoked?"
+                                         : "connection to the broker lost; trying again");
+}
+
+static void on_limit(uv_timer_t *timer)
+{
+    erab_self *self = timer->data;
+    runner_log(self, ERAB_LOG_ERROR, "the adapter did not fall silent within 5 s");
+    self->exit_code = 1;
+    uv_stop(&self->loop);
+}
+
+static void on_signal(uv_signal_t *handle, int number)
+{
+    erab_self *self = handle->data;
+    (void)number;
+    if (self->stopping)
+        return;
+    self->stopping = true;
+    uv_timer_start(&self->limit, on_limit, STOP_MS, 0);
+    self->adapter->stop(self->instance);
+}
+
+static void on_tick(uv_timer_t *timer)
+{
+    erab_self *self = timer->data;
+    if (self->n_calls || self->n_backlog)
+        runner_cancel_expired(self);
+}
+
+static void on_async(uv_async_t *async)
+{
+    runner_run_posts(async->data);
+}
+
+static int start_loop(erab_self *self)
+{
+    int r = uv_loop_init(&self->loop);
+    if (r)
+        return r;
+    self->poll.data = self->tick.data = self->limit.data = self->terminate.data = self->interrupt.data =
+        self->async.data = self->drain.data = self;
+    uv_timer_init(&self->loop, &self->tick);
+    uv_timer_init(&self->loop, &self->limit);
+    uv_idle_init(&self->loop, &self->drain);
+    if ((r = uv_async_init(&self->loop, &self->async, on_async)) ||
+        (r = uv_signal_init(&self->loop, &self->terminate)) || (r = uv_signal_init(&self->loop, &self->interrupt)) ||
+        (r = uv_signal_start(&self->terminate, on_signal, SIGTERM)) ||
+        (r = uv_signal_start(&self->interrupt, on_signal, SIGINT)))
+        return r;
+    return uv_timer_start(&self->tick, on_tick, TICK_MS, TICK_MS);
+}
+
+static int connect_client(erab_self *self)
+{
+    const struct erab_client_callbacks callbacks = {.size = sizeof callbacks,
+                                                    .on_message = runner_on_message,
+                                                    .on_receipt = runner_on_receipt,
+                                                    .on_state = on_state};
+    struct erab_client_options o = {.size = sizeof o,
+                                    .endpoint = self->document.endpoint,
+                                    .identity = &self->document.identity,
+                                    .sign = true,
+                                    .trusted = self->document.trusted,
+                                    .n_trusted = self->document.n_trusted,
+                                    .callbacks = &callbacks,
+                                    .user = self,
+                                    .software = "erab-runner"};
+    for (size_t i = 0; i < ERAB_KEY_SIZE; i++)
+        o.server_key[i] = self->document.server_key[i];
+    snprintf(o.hub, sizeof o.hub, "%s", self->document.hub);
+    int r = erab_client_new(&self->client, &o);
+    erab_identity_wipe(&self->document.identity);
+    if (!r)
+        r = uv_poll_init(&self->loop, &self->poll, erab_client_fd(self->client));
+    return r ? r : uv_poll_start(&self->poll, UV_READABLE, on_client);
+}
+
+/* Everything up to a started instance. */
+static int prepare(erab_self *self, int fd, struct erab_error *error)
+{
+    int r = runner_document_read(&self->document, fd, error);
+    close(fd);
+    if (r)
+        return r;
+    self->store = open(self->document.state_dir, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    if (self->store < 0)
+        return runner_fail(error, -errno, "state_dir %.300s: %s", self->document.state_dir, strerror(errno));
+    const struct erab_module *module = runner_module_load(self->document.module, error);
+    self->adapter = module ? runner_module_adapter(module, self->document.adapter, error) : NULL;
+    if (!self->adapter)
+        return -EINVAL;
+    r = runner_options(&self->config, self->adapter->options, self->document.options, error);
+    if (r || (self->adapter->check && (r = self->adapter->check(&self->config, error))))
+        return r;
+    self->max_calls = self->adapter->max_in_flight;
+    if (!self->max_calls || self->max_calls > RUNNER_CALLS_MAX)
+        self->max_calls = self->max_calls ? RUNNER_CALLS_MAX : 1;
+    self->calls = calloc(self->max_calls, sizeof *self->calls);
+    self->instance = calloc(1, self->adapter->instance_size);
+    if (!self->calls || !self->instance)
+        return runner_fail(error, -ENOMEM, "out of memory");
+    if ((r = start_loop(self)) || (r = connect_client(self)))
+        return runner_fail(error, r, "cannot start: %s", strerror(-r));
+    r = self->adapter->init(self->instance, self, &runner_host, &self->config, error);
+    if (r) {
+        self->adapter->fini(self->instance);
+        return r;
+    }
+    r = self->adapter->start(self->instance);
+    return r ? runner_fail(error, r, "the adapter cannot start: %s", strerror(r < 0 ? -r : EINVAL)) : 0;
+}
+
+static int run(int fd)
+{
+    static erab_self self;
+    struct erab_error error = {.size = sizeof error};
+    self.store = -1;
+    STAILQ_INIT(&self.backlog);
+    STAILQ_INIT(&self.posts);
+    pthread_mutex_init(&self.lock, NULL);
+    int r = harden();
+    if (r)
+        runner_fail(&error, r, "the process cannot be hardened: %s", strerror(-r));
+    else
+        r = prepare(&self, fd, &error);
+    if (r) {
+        runner_log(&self, ERAB_LOG_ERROR, error.text);
+        return 1;
+    }
+    runner_log(&self, ERAB_LOG_INFO, "started");
+    while (!self.quiet && !self.exit_code)
+        uv_run(&self.loop, UV_RUN_DEFAULT);
+    if (self.quiet) {
+        self.adapter->fini(self.instance);
+        erab_client_run(self.client, 100); /* the last answers on their way */
+        runner_log(&self, ERAB_LOG_INFO, "stopped");
+    }
+    erab_client_free(self.client);
+    runner_deliver_deinit(&self);
+    runner_options_deinit(&self.config);
+    runner_document_deinit(&self.document);
+    free(self.instance);
+    return self.exit_code;
+}
+
+int main(int argc, char **argv)
+{
+    if (argc == 2 && strcmp(argv[1], "--help") == 0) {
+        fputs(help, stdout);
+        return 0;
+    }
+    if (argc == 3 && strcmp(argv[1], "--check") == 0)
+        return runner_module_print(argv[2]);
+    if (argc == 3 && strcmp(argv[1], "--config-fd") == 0) {
+        char *end;
+        errno = 0;
+        long fd = strtol(argv[2], &end, 10);
+        if (!errno && end != argv[2] && !*end && fd >= 0 && fd <= INT_MAX)
+            return run((int)fd);
+    }
+    fputs(help, stderr);
+    return 2;
+}

@@ -1,0 +1,118 @@
+/* erab-runner: one process, one adapter instance. main.c starts and stops it, document.c reads what erabd
+ * hands down, module.c loads and checks the module, options.c its options, host.c is its host table,
+ * deliver.c brings messages to it, store.c keeps its small state. */
+#ifndef ERABI_RUNNER_H
+#define ERABI_RUNNER_H
+
+#include <limits.h>
+#include <pthread.h>
+#include <sys/queue.h>
+
+#include <jansson.h>
+#include <uv.h>
+
+#include <erab/adapter.h>
+#include <erab/client.h>
+
+#define RUNNER_DOCUMENT_MAX (1u << 20)
+#define RUNNER_PARTIES_MAX  1024u
+#define RUNNER_CALLS_MAX    4096u
+#define RUNNER_BACKLOG_MAX  1024u
+#define RUNNER_BACKLOG_BYTES (4u << 20)
+#define RUNNER_HANDLES_MAX  4096u
+#define RUNNER_POSTS_MAX    4096u
+
+struct document {
+    char instance[64];
+    char module[PATH_MAX];
+    char adapter[64];
+    char endpoint[256];
+    char hub[ERAB_PARTY_MAX + 1];
+    char state_dir[PATH_MAX];
+    uint8_t server_key[ERAB_KEY_SIZE];
+    struct erab_identity identity;
+    char **parties; /* NULL-ended */
+    struct erab_trusted *trusted;
+    size_t n_trusted;
+    json_t *options;
+};
+
+struct call {
+    erab_call id; /* 0: free */
+    struct erab_header header;
+    uint8_t hash[ERAB_HASH_SIZE];
+};
+
+struct kept_back {
+    STAILQ_ENTRY(kept_back) entry;
+    struct erab_header header;
+    uint8_t hash[ERAB_HASH_SIZE];
+    size_t body_size, header_size, signature_size;
+    uint8_t data[];
+};
+
+struct posted {
+    STAILQ_ENTRY(posted) entry;
+    void (*fn)(void *arg);
+    void *arg;
+};
+
+struct erab_self {
+    struct document document;
+    const struct erab_adapter *adapter;
+    void *instance;
+    struct erab_config config;
+    struct erab_client *client;
+    int store; /* directory, -1: none */
+    uv_loop_t loop;
+    uv_poll_t poll;
+    uv_timer_t tick, limit;
+    uv_signal_t terminate, interrupt;
+    uv_async_t async;
+    uv_idle_t drain;
+    struct call *calls;
+    uint32_t max_calls, n_calls;
+    erab_call next_call;
+    STAILQ_HEAD(, kept_back) backlog;
+    size_t n_backlog, backlog_bytes, n_handles;
+    pthread_mutex_t lock;
+    STAILQ_HEAD(, posted) posts; /* under lock */
+    size_t n_posts;              /* under lock */
+    bool stopping, quiet;
+    int exit_code;
+};
+
+/* 0 or a negative errno with `error` filled. Secrets of the text are wiped. */
+int runner_document_read(struct document *out, int fd, struct erab_error *error);
+void runner_document_deinit(struct document *document);
+
+/* The file's rules, dlopen, sizes and ABI. The module stays mapped for ever. */
+const struct erab_module *runner_module_load(const char *path, struct erab_error *error);
+const struct erab_adapter *runner_module_adapter(const struct erab_module *module, const char *name,
+                                                 struct erab_error *error);
+int runner_module_print(const char *path);
+
+/* Fills a configuration in table order from a JSON object (or NULL). 0 or -EINVAL with `error`. */
+int runner_options(struct erab_config *out, const struct erab_option *table, const json_t *given,
+                   struct erab_error *error);
+void runner_options_deinit(struct erab_config *config);
+
+extern const struct erab_host runner_host;
+void runner_log(erab_self *self, enum erab_log_level level, const char *text);
+void runner_run_posts(erab_self *self);
+
+int runner_on_message(void *user, struct erab_client *client, const struct erab_message *message);
+void runner_on_receipt(void *user, struct erab_client *client, const struct erab_receipt *receipt);
+void runner_complete(erab_self *self, erab_call call, enum erab_receipt_state state, enum erab_reason reason,
+                     const char *detail);
+/* Cancels what has expired. */
+void runner_cancel_expired(erab_self *self);
+void runner_drain(uv_idle_t *handle);
+void runner_deliver_deinit(erab_self *self);
+
+int runner_store_put(erab_self *self, const char *key, const void *value, size_t size);
+int runner_store_get(erab_self *self, const char *key, void *value, size_t *size);
+
+__attribute__((format(printf, 3, 4))) int runner_fail(struct erab_error *error, int code, const char *format, ...);
+
+#endif
