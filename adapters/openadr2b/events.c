@@ -13,6 +13,7 @@
 #define STORE_MAX     (2 + OADR_EVENTS_MAX * (2 * OADR_TEXT + 64))
 #define RECEIPT_WAIT_MS 10000
 #define COMMAND_LIFE_MS 60000
+#define COMPLETED_SLACK_MS 5000
 
 static void write_text(struct erabi_writer *w, const char *text)
 {
@@ -206,6 +207,13 @@ static void refuse(struct ven *v, struct ven_event *k, uint32_t code, const char
     decide(v, k, code, false, why);
 }
 
+/* A status alone can end an order: cancelled, or completed well before its time (clocks differ a little). */
+static bool ends_order(const struct ven *v, const struct ven_event *k, const struct oadr_event *e)
+{
+    return e->status == OADR_CANCELLED ||
+           (e->status == OADR_COMPLETED && k->end_ms > v->host->now_ms(v->self) + COMPLETED_SLACK_MS);
+}
+
 static void take_event(struct ven *v, struct ven_event *k, const struct oadr_event *e,
                        const struct oadr_http_answer *source)
 {
@@ -218,6 +226,8 @@ static void take_event(struct ven *v, struct ven_event *k, const struct oadr_eve
         cancel_order(v, k, false, "cancelled");
         decide(v, k, 200, true, "cancelled");
     } else if (e->status == OADR_COMPLETED) {
+        if (ends_order(v, k, e))
+            cancel_order(v, k, false, "completed early");
         decide(v, k, 200, true, "completed");
     } else if (e->problem) {
         refuse(v, k, e->problem, e->why);
@@ -291,6 +301,7 @@ void erabi_ven_events_apply(struct ven *v, const struct oadr_message *m, const s
         const struct oadr_event *e = &m->events[i];
         struct ven_event *k = find(v, e->id);
         bool known = k && k->decided && e->modification == k->modification;
+        bool over = k && k->published && ends_order(v, k, e);
         if (!k) {
             if (v->n_events == OADR_EVENTS_MAX) {
                 erabi_ven_log(v, ERAB_LOG_ERROR, "no room for event %s", e->id);
@@ -305,7 +316,7 @@ void erabi_ven_events_apply(struct ven *v, const struct oadr_message *m, const s
         if (e->modification < k->modification) {
             erabi_ven_log(v, ERAB_LOG_WARNING, "event %s goes back to modification %u", e->id, e->modification);
             k->answer = e->answer_required ? VEN_READY : VEN_NO_ANSWER;
-        } else if (known && !(e->status == OADR_CANCELLED && k->published)) {
+        } else if (known && !over) {
             k->answer = e->answer_required ? VEN_READY : VEN_NO_ANSWER;
         } else if (k->answer != VEN_AWAIT || e->modification != k->modification) {
             take_event(v, k, e, source);

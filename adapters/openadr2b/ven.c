@@ -322,7 +322,10 @@ static void on_answer(struct ven *v, const struct oadr_message *m, const struct 
         on_registered(v, m);
     } else if (v->sent == OADR_REGISTER_REPORT && m->kind == OADR_REGISTERED_REPORT) {
         v->phase = VEN_EVENTS;
+        v->report_active = false; /* metadata told anew ends what was asked before */
         on_requests(v, m);
+        if (!v->report_active)
+            erabi_ven_reports_drop(v, ERAB_REASON_NOT_READY);
     } else if (v->sent == OADR_UPDATE_REPORT && m->kind == OADR_UPDATED_REPORT) {
         erabi_ven_report_answered(v, m->code);
         erabi_ven_report_cancelled(v, m);
