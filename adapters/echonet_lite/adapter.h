@@ -14,6 +14,10 @@
 struct erabi_el_adapter;
 struct erabi_el_device;
 
+/* Keys of the store: one letter and the party, for a host takes keys of 64 characters. S: was set, must be
+ * given back. N: identification of the node first seen at its address. */
+#define ERABI_EL_KEY_SIZE (ERAB_PARTY_MAX + 2)
+
 /* One entry of the option `devices`: party=EOJ@address or party=EOJ@id:HEX. */
 struct erabi_el_entry {
     char party[ERAB_PARTY_MAX + 1];

@@ -25,7 +25,7 @@ static void copy_ascii(char *to, size_t size, struct erabi_slice from)
 /* A node is believed to be the same by its property 83: the configured one, or the first one seen. */
 static bool check_id(struct erabi_el_device *d, struct erabi_slice id)
 {
-    char key[ERAB_PARTY_MAX + 8];
+    char key[ERABI_EL_KEY_SIZE];
     uint8_t known[17];
     size_t size = sizeof(known);
     if (id.size != sizeof(known))
@@ -33,9 +33,13 @@ static bool check_id(struct erabi_el_device *d, struct erabi_slice id)
     if (d->entry.by_id)
         return sodium_memcmp(id.data, d->entry.id, sizeof(known)) == 0;
     const struct erab_host *host = d->adapter->host;
-    snprintf(key, sizeof(key), "node:%s", d->entry.party);
-    if (host->store_get(d->adapter->self, key, known, &size) == 0)
-        return size == sizeof(known) && sodium_memcmp(id.data, known, sizeof(known)) == 0;
+    snprintf(key, sizeof(key), "N%s", d->entry.party);
+    int n = host->store_get(d->adapter->self, key, known, &size);
+    if (n >= 0)
+        return n == (int)sizeof(known) && sodium_memcmp(id.data, known, sizeof(known)) == 0;
+    /* Only a node never seen is taken as it is; an unreadable store is no reason to trust. */
+    if (n != -ENOENT)
+        return false;
     return host->store_put(d->adapter->self, key, id.data, id.size) == 0;
 }
 

@@ -41,8 +41,8 @@ static void wait_until(struct erabi_el_device *d, uint64_t at_ms)
 /* Remembers over a crash that the device is set and must be given back. */
 static void mark(struct erabi_el_device *d, uint8_t set)
 {
-    char key[ERAB_PARTY_MAX + 8];
-    snprintf(key, sizeof(key), "set:%s", d->entry.party);
+    char key[ERABI_EL_KEY_SIZE];
+    snprintf(key, sizeof(key), "S%s", d->entry.party);
     int e = d->adapter->host->store_put(d->adapter->self, key, &set, sizeof(set));
     if (e)
         erabi_el_log(d->adapter, ERAB_LOG_WARNING, "%s: state not stored: %d", d->entry.party, e);
@@ -432,11 +432,11 @@ void erabi_el_run_cancel(struct erabi_el_device *d)
 
 void erabi_el_run_ready(struct erabi_el_device *d)
 {
-    char key[ERAB_PARTY_MAX + 8];
+    char key[ERABI_EL_KEY_SIZE];
     uint8_t was_set = 0;
     size_t size = sizeof(was_set);
-    snprintf(key, sizeof(key), "set:%s", d->entry.party);
-    if (d->adapter->host->store_get(d->adapter->self, key, &was_set, &size) || !was_set ||
+    snprintf(key, sizeof(key), "S%s", d->entry.party);
+    if (d->adapter->host->store_get(d->adapter->self, key, &was_set, &size) < 1 || !was_set ||
         d->run.phase != ERABI_EL_IDLE)
         return;
     erabi_el_log(d->adapter, ERAB_LOG_WARNING, "%s: was left set by an earlier run; given back",

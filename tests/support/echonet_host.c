@@ -196,18 +196,19 @@ static int host_post(erab_self *self, void (*fn)(void *), void *arg)
     return -ENOSYS;
 }
 
-/* One file a key in the folder $STORE; without it nothing is kept. */
+/* One file a key in the folder $STORE; without it nothing is kept. As strict about keys as the real host. */
 static bool store_path(const char *key, char *path, size_t size)
 {
     const char *folder = getenv("STORE");
-    return folder && snprintf(path, size, "%s/%s", folder, key) < (int)size;
+    bool valid = key[strspn(key, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-")] == '\0';
+    return folder && valid && strlen(key) <= 64 && snprintf(path, size, "%s/%s", folder, key) < (int)size;
 }
 
 static int host_store_put(erab_self *self, const char *key, const void *value, size_t size)
 {
     char path[512];
     if (!store_path(key, path, sizeof(path)))
-        return 0;
+        return getenv("STORE") ? -EINVAL : 0;
     FILE *f = fopen(path, "wb");
     if (!f)
         return -errno;
@@ -223,7 +224,7 @@ static int host_store_get(erab_self *self, const char *key, void *value, size_t 
         return -ENOENT;
     *size = fread(value, 1, *size, f);
     fclose(f);
-    return 0;
+    return (int)*size;
 }
 
 static const char *const *host_parties(erab_self *self)
