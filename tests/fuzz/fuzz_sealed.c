@@ -120,7 +120,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     case 3:
         bring_client_before_ready();
         server.curve.sent = 0;
-        seal_to_client("\5READY", 6, "CurveZMQREADY---", true, erabi_read_slice(&r, r.left < 900 ? r.left : 900));
+        seal_to_client("\5READY", 6, "CurveZMQREADY---", true,
+                       erabi_read_slice(&r, r.left < 900 ? r.left : 900));
         break;
     default:
         messages_to_client(&r);

@@ -369,7 +369,10 @@ static void vouch_for_another_server_is_refused(void **state)
 static void metadata_is_judged_field_by_field(void **state)
 {
     struct fixture *f = *state;
-#define ROW(text, wrong) {text, sizeof(text) - 1, wrong}
+#define ROW(text, wrong)                                                                                     \
+    {                                                                                                        \
+        text, sizeof(text) - 1, wrong                                                                        \
+    }
     static const struct {
         const char *text;
         size_t size;
@@ -383,7 +386,8 @@ static void metadata_is_judged_field_by_field(void **state)
         ROW("\13Socket-Type\0\0\0\3REQ", "metadata: Socket-Type does not fit"),
         ROW("\13Socket-Type\0\0\0\6DEALER\13Socket-Type\0\0\0\6DEALER", "metadata: Socket-Type does not fit"),
         ROW("\13Socket-Type\0\0\0\6DEALER\10Identity\0\0\0\1a", "metadata: Identity must be empty"),
-        ROW("\13Socket-Type\0\0\0\6DEALER\10Identity\0\0\0\0\10Identity\0\0\0\0", "metadata: Identity must be empty"),
+        ROW("\13Socket-Type\0\0\0\6DEALER\10Identity\0\0\0\0\10Identity\0\0\0\0",
+            "metadata: Identity must be empty"),
         ROW("\13Socket-Type\0\0\0\7DEALER", "metadata: malformed"),
         ROW("\13Socket-Type\xff\xff\xff\xff", "metadata: malformed"),
         ROW("\13Socket-Type\0\0\0\6DEALER\0\0\0\0\0", "metadata: malformed"),
@@ -536,7 +540,8 @@ static void nothing_is_sealed_before_the_connection_is_up(void **state)
 
 /* ---- greeting ---- */
 
-static void expect_greeting(void **state, size_t at, uint8_t value, enum erab_reason reason, const char *detail)
+static void expect_greeting(void **state, size_t at, uint8_t value, enum erab_reason reason,
+                            const char *detail)
 {
     struct fixture *f = *state;
     uint8_t greeting[64];

@@ -129,7 +129,8 @@ static void start(struct fixture *f, const struct erabi_transport_limits *limits
     static const struct erabi_transport_callbacks callbacks = {on_key,     on_open,  on_packet,
                                                                on_drained, on_close, on_refused};
     assert_int_equal(erabi_transport_new(&f->transport, &f->loop, limits, &callbacks, f), 0);
-    assert_int_equal(erabi_transport_listen(f->transport, &f->listener, endpoint, f->keys.server_secret, f), 0);
+    assert_int_equal(erabi_transport_listen(f->transport, &f->listener, endpoint, f->keys.server_secret, f),
+                     0);
 }
 
 static int setup(void **state)
@@ -285,7 +286,8 @@ static void stale_socket_file_is_replaced_and_a_live_one_is_not(void **state)
     assert_int_equal(bind(fd, (struct sockaddr *)&at, sizeof at), 0);
     close(fd);
     start(f, NULL, endpoint);
-    assert_int_equal(erabi_transport_listen(f->transport, &second, endpoint, f->keys.server_secret, f), -EADDRINUSE);
+    assert_int_equal(erabi_transport_listen(f->transport, &second, endpoint, f->keys.server_secret, f),
+                     -EADDRINUSE);
     drop_folder(endpoint);
 }
 
@@ -298,7 +300,8 @@ static void file_that_is_no_socket_is_left_alone(void **state)
     assert_true(fd >= 0);
     close(fd);
     start(f, NULL, "tcp://127.0.0.1:0");
-    assert_int_equal(erabi_transport_listen(f->transport, &second, endpoint, f->keys.server_secret, f), -EADDRINUSE);
+    assert_int_equal(erabi_transport_listen(f->transport, &second, endpoint, f->keys.server_secret, f),
+                     -EADDRINUSE);
     assert_int_equal(unlink(endpoint + 6), 0);
 }
 
@@ -308,14 +311,16 @@ static void bound_port_is_not_bound_twice(void **state)
     struct erabi_listener *second;
     start(f, NULL, "tcp://127.0.0.1:0");
     assert_int_equal(erabi_transport_listen(f->transport, &second, erabi_listener_endpoint(f->listener),
-                                            f->keys.server_secret, f), -EADDRINUSE);
+                                            f->keys.server_secret, f),
+                     -EADDRINUSE);
 }
 
 static void malformed_endpoints_are_refused(void **state)
 {
-    static const char *const wrong[] = {"",           "tcp://",          "tcp://127.0.0.1",   "tcp://127.0.0.1:",
-                                        "tcp://x:1",  "tcp://1.2.3.4:x", "tcp://1.2.3.4:65536", "tcp://*:1",
-                                        "ipc://rel",  "udp://1.2.3.4:1", "tcp://::1:5",       "tcp://[::1:5"};
+    static const char *const wrong[] = {
+        "",          "tcp://",          "tcp://127.0.0.1",     "tcp://127.0.0.1:",
+        "tcp://x:1", "tcp://1.2.3.4:x", "tcp://1.2.3.4:65536", "tcp://*:1",
+        "ipc://rel", "udp://1.2.3.4:1", "tcp://::1:5",         "tcp://[::1:5"};
     struct erabi_endpoint e;
     for (unsigned i = 0; i < sizeof wrong / sizeof *wrong; i++)
         assert_true(erabi_endpoint_parse(&e, wrong[i]) < 0);
@@ -487,7 +492,8 @@ static void old_connection_is_closed_in_order_and_returns(void **state)
 static void dial(struct fixture *f)
 {
     assert_int_equal(erabi_transport_dial(f->transport, &f->dialer, erabi_listener_endpoint(f->listener),
-                                          f->keys.server_public, f->keys.client_secret, &f->keys), 0);
+                                          f->keys.server_public, f->keys.client_secret, &f->keys),
+                     0);
     assert_ptr_equal(erabi_dialer_tag(f->dialer), &f->keys);
 }
 
