@@ -27,6 +27,7 @@ struct fixture {
     enum erabi_admission verdict;
     unsigned put_off; /* handshakes to put off first */
     unsigned keys_seen, opened, closed, refused, packets, drained, refused_events;
+    bool cut_on_open, stop_on_key;
     bool echo, cut_on_packet, in_cut;
     struct erabi_connection *accepted, *dialled;
     enum erab_reason close_reason, refuse_reason;
@@ -40,12 +41,20 @@ struct fixture {
     unsigned socket_count;
 };
 
+static void on_stopped(void *user)
+{
+    struct fixture *f = user;
+    f->stopped = true;
+}
+
 static enum erabi_admission on_key(void *user, struct erabi_listener *l, const uint8_t key[ERABI_KEY_SIZE],
                                    const char *address, enum erab_reason *reason)
 {
     struct fixture *f = user;
     f->keys_seen++;
     assert_ptr_equal(erabi_listener_tag(l), f);
+    if (f->stop_on_key)
+        erabi_transport_stop(f->transport, on_stopped, f);
     if (f->put_off) {
         f->put_off--;
         return ERABI_PUT_OFF;
@@ -59,6 +68,8 @@ static void on_open(void *user, struct erabi_connection *c, struct erabi_listene
     assert_true((l == NULL) != (d == NULL));
     *(l ? &f->accepted : &f->dialled) = c;
     f->opened++;
+    if (f->cut_on_open)
+        erabi_connection_cut(c, ERAB_REASON_REPLACED);
 }
 
 static void on_packet(void *user, struct erabi_connection *c, const uint8_t *packet, size_t size)
@@ -146,12 +157,6 @@ static int setup(void **state)
     f->echo = true;
     *state = f;
     return 0;
-}
-
-static void on_stopped(void *user)
-{
-    struct fixture *f = user;
-    f->stopped = true;
 }
 
 static int teardown(void **state)
@@ -509,6 +514,53 @@ static void dialer_connects_and_is_echoed(void **state)
     assert_memory_equal(f->last, "hello", 5);
 }
 
+static void dialer_connects_over_ipc(void **state)
+{
+    struct fixture *f = *state;
+    char endpoint[64];
+    in_folder(f, endpoint);
+    start(f, NULL, endpoint);
+    dial(f);
+    RUN_UNTIL(f, f->opened == 2);
+    assert_string_equal(erabi_connection_address(f->dialled), "local");
+    erabi_connection_send(f->dialled, (const uint8_t *)"hello", 5);
+    RUN_UNTIL(f, f->packets == 2);
+    drop_folder(endpoint);
+}
+
+static void dialer_keeps_trying_while_nobody_listens(void **state)
+{
+    struct fixture *f = *state;
+    struct erabi_dialer *d;
+    start(f, NULL, "tcp://127.0.0.1:0");
+    assert_int_equal(erabi_transport_dial(f->transport, &d, "ipc:///nonexistent/socket", f->keys.server_public,
+                                          f->keys.client_secret, NULL), 0);
+    RUN_UNTIL(f, f->refused == 3);
+    assert_int_equal(f->refuse_reason, ERAB_REASON_IO_ERROR);
+    assert_true(d->backoff_ms >= 400);
+}
+
+static void connection_may_be_cut_from_on_open(void **state)
+{
+    struct fixture *f = *state;
+    start(f, NULL, "tcp://127.0.0.1:0");
+    f->cut_on_open = true;
+    dealer(f);
+    RUN_UNTIL(f, f->closed == 2);
+    assert_int_equal(f->packets, 0);
+}
+
+static void transport_may_be_stopped_from_a_callback(void **state)
+{
+    struct fixture *f = *state;
+    start(f, NULL, "tcp://127.0.0.1:0");
+    f->stop_on_key = true;
+    dealer(f);
+    RUN_UNTIL(f, f->stopped);
+    f->transport = NULL;
+    assert_int_equal(f->opened, 0);
+}
+
 static void dialer_returns_after_a_cut(void **state)
 {
     struct fixture *f = *state;
@@ -660,6 +712,10 @@ int main(void)
         T(accepting_waits_while_descriptors_are_short),
         T(old_connection_is_closed_in_order_and_returns),
         T(dialer_connects_and_is_echoed),
+        T(dialer_connects_over_ipc),
+        T(dialer_keeps_trying_while_nobody_listens),
+        T(connection_may_be_cut_from_on_open),
+        T(transport_may_be_stopped_from_a_callback),
         T(dialer_returns_after_a_cut),
         T(dialer_is_told_of_error_400_and_tries_again),
         T(silent_peer_is_given_up),
