@@ -362,6 +362,23 @@ static void cut_closes_the_descriptor_within_the_call(void **state)
     assert_int_equal(f->close_reason, ERAB_REASON_REVOKED);
 }
 
+static void cut_resets_instead_of_sending_what_the_kernel_holds(void **state)
+{
+    struct fixture *f = *state;
+    uv_os_fd_t fd;
+    int error = 0;
+    socklen_t size = sizeof error;
+    start(f, NULL, "tcp://127.0.0.1:0");
+    assert_int_equal(erabi_transport_dial(f->transport, &f->dialer, erabi_listener_endpoint(f->listener),
+                                          f->keys.server_public, f->keys.client_secret, NULL),
+                     0);
+    RUN_UNTIL(f, f->opened == 2);
+    assert_int_equal(uv_fileno(&f->dialled->io.handle, &fd), 0);
+    erabi_connection_cut(f->accepted, ERAB_REASON_REVOKED);
+    assert_int_equal(getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &size), 0);
+    assert_int_equal(error, ECONNRESET);
+}
+
 static void unknown_key_makes_a_libzmq_client_stop(void **state)
 {
     struct fixture *f = *state;
@@ -533,8 +550,9 @@ static void dialer_keeps_trying_while_nobody_listens(void **state)
     struct fixture *f = *state;
     struct erabi_dialer *d;
     start(f, NULL, "tcp://127.0.0.1:0");
-    assert_int_equal(erabi_transport_dial(f->transport, &d, "ipc:///nonexistent/socket", f->keys.server_public,
-                                          f->keys.client_secret, NULL), 0);
+    assert_int_equal(erabi_transport_dial(f->transport, &d, "ipc:///nonexistent/socket",
+                                          f->keys.server_public, f->keys.client_secret, NULL),
+                     0);
     RUN_UNTIL(f, f->refused == 3);
     assert_int_equal(f->refuse_reason, ERAB_REASON_IO_ERROR);
     assert_true(d->backoff_ms >= 400);
@@ -701,6 +719,7 @@ int main(void)
         T(malformed_endpoints_are_refused),
         T(cut_client_is_gone_at_once_and_returns),
         T(cut_closes_the_descriptor_within_the_call),
+        T(cut_resets_instead_of_sending_what_the_kernel_holds),
         T(unknown_key_makes_a_libzmq_client_stop),
         T(client_put_off_returns_by_itself),
         T(handshake_that_dawdles_is_ended),
