@@ -27,6 +27,7 @@ struct fixture {
     enum erabi_admission verdict;
     unsigned put_off; /* handshakes to put off first */
     unsigned keys_seen, opened, closed, refused, packets, drained, refused_events;
+    bool cut_on_open, stop_on_key;
     bool echo, cut_on_packet, in_cut;
     struct erabi_connection *accepted, *dialled;
     enum erab_reason close_reason, refuse_reason;
@@ -40,12 +41,20 @@ struct fixture {
     unsigned socket_count;
 };
 
+static void on_stopped(void *user)
+{
+    struct fixture *f = user;
+    f->stopped = true;
+}
+
 static enum erabi_admission on_key(void *user, struct erabi_listener *l, const uint8_t key[ERABI_KEY_SIZE],
                                    const char *address, enum erab_reason *reason)
 {
     struct fixture *f = user;
     f->keys_seen++;
     assert_ptr_equal(erabi_listener_tag(l), f);
+    if (f->stop_on_key)
+        erabi_transport_stop(f->transport, on_stopped, f);
     if (f->put_off) {
         f->put_off--;
         return ERABI_PUT_OFF;
@@ -59,6 +68,8 @@ static void on_open(void *user, struct erabi_connection *c, struct erabi_listene
     assert_true((l == NULL) != (d == NULL));
     *(l ? &f->accepted : &f->dialled) = c;
     f->opened++;
+    if (f->cut_on_open)
+        erabi_connection_cut(c, ERAB_REASON_REPLACED);
 }
 
 static void on_packet(void *user, struct erabi_connection *c, const uint8_t *packet, size_t size)
@@ -129,7 +140,8 @@ static void start(struct fixture *f, const struct erabi_transport_limits *limits
     static const struct erabi_transport_callbacks callbacks = {on_key,     on_open,  on_packet,
                                                                on_drained, on_close, on_refused};
     assert_int_equal(erabi_transport_new(&f->transport, &f->loop, limits, &callbacks, f), 0);
-    assert_int_equal(erabi_transport_listen(f->transport, &f->listener, endpoint, f->keys.server_secret, f), 0);
+    assert_int_equal(erabi_transport_listen(f->transport, &f->listener, endpoint, f->keys.server_secret, f),
+                     0);
 }
 
 static int setup(void **state)
@@ -145,12 +157,6 @@ static int setup(void **state)
     f->echo = true;
     *state = f;
     return 0;
-}
-
-static void on_stopped(void *user)
-{
-    struct fixture *f = user;
-    f->stopped = true;
 }
 
 static int teardown(void **state)
@@ -285,7 +291,8 @@ static void stale_socket_file_is_replaced_and_a_live_one_is_not(void **state)
     assert_int_equal(bind(fd, (struct sockaddr *)&at, sizeof at), 0);
     close(fd);
     start(f, NULL, endpoint);
-    assert_int_equal(erabi_transport_listen(f->transport, &second, endpoint, f->keys.server_secret, f), -EADDRINUSE);
+    assert_int_equal(erabi_transport_listen(f->transport, &second, endpoint, f->keys.server_secret, f),
+                     -EADDRINUSE);
     drop_folder(endpoint);
 }
 
@@ -298,7 +305,8 @@ static void file_that_is_no_socket_is_left_alone(void **state)
     assert_true(fd >= 0);
     close(fd);
     start(f, NULL, "tcp://127.0.0.1:0");
-    assert_int_equal(erabi_transport_listen(f->transport, &second, endpoint, f->keys.server_secret, f), -EADDRINUSE);
+    assert_int_equal(erabi_transport_listen(f->transport, &second, endpoint, f->keys.server_secret, f),
+                     -EADDRINUSE);
     assert_int_equal(unlink(endpoint + 6), 0);
 }
 
@@ -308,14 +316,16 @@ static void bound_port_is_not_bound_twice(void **state)
     struct erabi_listener *second;
     start(f, NULL, "tcp://127.0.0.1:0");
     assert_int_equal(erabi_transport_listen(f->transport, &second, erabi_listener_endpoint(f->listener),
-                                            f->keys.server_secret, f), -EADDRINUSE);
+                                            f->keys.server_secret, f),
+                     -EADDRINUSE);
 }
 
 static void malformed_endpoints_are_refused(void **state)
 {
-    static const char *const wrong[] = {"",           "tcp://",          "tcp://127.0.0.1",   "tcp://127.0.0.1:",
-                                        "tcp://x:1",  "tcp://1.2.3.4:x", "tcp://1.2.3.4:65536", "tcp://*:1",
-                                        "ipc://rel",  "udp://1.2.3.4:1", "tcp://::1:5",       "tcp://[::1:5"};
+    static const char *const wrong[] = {
+        "",          "tcp://",          "tcp://127.0.0.1",     "tcp://127.0.0.1:",
+        "tcp://x:1", "tcp://1.2.3.4:x", "tcp://1.2.3.4:65536", "tcp://*:1",
+        "ipc://rel", "udp://1.2.3.4:1", "tcp://::1:5",         "tcp://[::1:5"};
     struct erabi_endpoint e;
     for (unsigned i = 0; i < sizeof wrong / sizeof *wrong; i++)
         assert_true(erabi_endpoint_parse(&e, wrong[i]) < 0);
@@ -350,6 +360,23 @@ static void cut_closes_the_descriptor_within_the_call(void **state)
     assert_int_equal(erabi_connection_send(f->accepted, f->last, 1), -EPIPE);
     RUN_UNTIL(f, f->closed == 1);
     assert_int_equal(f->close_reason, ERAB_REASON_REVOKED);
+}
+
+static void cut_resets_instead_of_sending_what_the_kernel_holds(void **state)
+{
+    struct fixture *f = *state;
+    uv_os_fd_t fd;
+    int error = 0;
+    socklen_t size = sizeof error;
+    start(f, NULL, "tcp://127.0.0.1:0");
+    assert_int_equal(erabi_transport_dial(f->transport, &f->dialer, erabi_listener_endpoint(f->listener),
+                                          f->keys.server_public, f->keys.client_secret, NULL),
+                     0);
+    RUN_UNTIL(f, f->opened == 2);
+    assert_int_equal(uv_fileno(&f->dialled->io.handle, &fd), 0);
+    erabi_connection_cut(f->accepted, ERAB_REASON_REVOKED);
+    assert_int_equal(getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &size), 0);
+    assert_int_equal(error, ECONNRESET);
 }
 
 static void unknown_key_makes_a_libzmq_client_stop(void **state)
@@ -487,7 +514,8 @@ static void old_connection_is_closed_in_order_and_returns(void **state)
 static void dial(struct fixture *f)
 {
     assert_int_equal(erabi_transport_dial(f->transport, &f->dialer, erabi_listener_endpoint(f->listener),
-                                          f->keys.server_public, f->keys.client_secret, &f->keys), 0);
+                                          f->keys.server_public, f->keys.client_secret, &f->keys),
+                     0);
     assert_ptr_equal(erabi_dialer_tag(f->dialer), &f->keys);
 }
 
@@ -501,6 +529,54 @@ static void dialer_connects_and_is_echoed(void **state)
     assert_int_equal(erabi_connection_send(f->dialled, (const uint8_t *)"hello", 5), 0);
     RUN_UNTIL(f, f->packets == 2);
     assert_memory_equal(f->last, "hello", 5);
+}
+
+static void dialer_connects_over_ipc(void **state)
+{
+    struct fixture *f = *state;
+    char endpoint[64];
+    in_folder(f, endpoint);
+    start(f, NULL, endpoint);
+    dial(f);
+    RUN_UNTIL(f, f->opened == 2);
+    assert_string_equal(erabi_connection_address(f->dialled), "local");
+    erabi_connection_send(f->dialled, (const uint8_t *)"hello", 5);
+    RUN_UNTIL(f, f->packets == 2);
+    drop_folder(endpoint);
+}
+
+static void dialer_keeps_trying_while_nobody_listens(void **state)
+{
+    struct fixture *f = *state;
+    struct erabi_dialer *d;
+    start(f, NULL, "tcp://127.0.0.1:0");
+    assert_int_equal(erabi_transport_dial(f->transport, &d, "ipc:///nonexistent/socket",
+                                          f->keys.server_public, f->keys.client_secret, NULL),
+                     0);
+    RUN_UNTIL(f, f->refused == 3);
+    assert_int_equal(f->refuse_reason, ERAB_REASON_IO_ERROR);
+    assert_true(d->backoff_ms >= 400);
+}
+
+static void connection_may_be_cut_from_on_open(void **state)
+{
+    struct fixture *f = *state;
+    start(f, NULL, "tcp://127.0.0.1:0");
+    f->cut_on_open = true;
+    dealer(f);
+    RUN_UNTIL(f, f->closed == 2);
+    assert_int_equal(f->packets, 0);
+}
+
+static void transport_may_be_stopped_from_a_callback(void **state)
+{
+    struct fixture *f = *state;
+    start(f, NULL, "tcp://127.0.0.1:0");
+    f->stop_on_key = true;
+    dealer(f);
+    RUN_UNTIL(f, f->stopped);
+    f->transport = NULL;
+    assert_int_equal(f->opened, 0);
 }
 
 static void dialer_returns_after_a_cut(void **state)
@@ -643,6 +719,7 @@ int main(void)
         T(malformed_endpoints_are_refused),
         T(cut_client_is_gone_at_once_and_returns),
         T(cut_closes_the_descriptor_within_the_call),
+        T(cut_resets_instead_of_sending_what_the_kernel_holds),
         T(unknown_key_makes_a_libzmq_client_stop),
         T(client_put_off_returns_by_itself),
         T(handshake_that_dawdles_is_ended),
@@ -654,6 +731,10 @@ int main(void)
         T(accepting_waits_while_descriptors_are_short),
         T(old_connection_is_closed_in_order_and_returns),
         T(dialer_connects_and_is_echoed),
+        T(dialer_connects_over_ipc),
+        T(dialer_keeps_trying_while_nobody_listens),
+        T(connection_may_be_cut_from_on_open),
+        T(transport_may_be_stopped_from_a_callback),
         T(dialer_returns_after_a_cut),
         T(dialer_is_told_of_error_400_and_tries_again),
         T(silent_peer_is_given_up),
