@@ -168,14 +168,16 @@ static bool add_flow(struct erabi_profile *p, const struct flow_row *row, const 
                 if (!(row->types >> t & 1) || !(row->from >> from & 1) || !(row->to >> to & 1))
                     continue;
                 struct cell *c = &p->flows[t][row->interface][from][to];
-                if (c->allowed) {
-                    erabi_config_error(errors, file, row->mark, "%s from %s to %s on %s stands twice",
+                struct cell said = {1, row->is_signed, (uint8_t)(ends & 63)};
+                /* Lists of roles overlap; only a row that says something else is a fault. */
+                if (c->allowed && (c->is_signed != said.is_signed || c->ends != said.ends)) {
+                    erabi_config_error(errors, file, row->mark, "%s from %s to %s on %s is said in two ways",
                                        erab_type_name((enum erab_type)t), erab_role_name((enum erab_role)from),
                                        erab_role_name((enum erab_role)to),
                                        erab_interface_name((enum erab_interface)row->interface));
                     return false;
                 }
-                *c = (struct cell){1, row->is_signed, (uint8_t)(ends & 63)};
+                *c = said;
             }
     return true;
 }

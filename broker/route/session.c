@@ -99,7 +99,7 @@ static const char *take_envelope(const struct erabi_session_host *host, struct e
         return "the first message is not a Ping";
     }
     bool telemetry = erab_type_lane(header.type) == ERAB_LANE_TELEMETRY;
-    if (telemetry != (group == ERAB_LANES_TELEMETRY)) {
+    if (header.type != ERAB_RECEIPT && telemetry != (group == ERAB_LANES_TELEMETRY)) {
         *reason = ERAB_REASON_WRONG_LANE;
         return "a type of the other lane group";
     }

@@ -207,7 +207,8 @@ class Broker:
 
     def tool(self, *args):
         """Runs erab against this broker's admin socket; (exit code, answer)."""
-        done = subprocess.run([self.network.erab, *args, "--socket", self.config["admin_socket"], "--json"],
+        where = [self.config["admin_socket"]] if args[0] == "health" else ["--socket", self.config["admin_socket"]]
+        done = subprocess.run([self.network.erab, *args, *where, "--json"],
                               stdout=subprocess.PIPE, stderr=subprocess.PIPE)
         text = done.stdout.decode() or "{}"
         return done.returncode, json.loads(text)

@@ -74,7 +74,9 @@ class Client:
         for s in self.sockets.values():
             s.disable_monitor()
             s.close(0)
-        self.sockets = {}
+        for m in self.monitors.values():
+            m.close(0)
+        self.sockets, self.monitors = {}, {}
         if self._own_context:
             self.context.term()
 

@@ -1,0 +1,175 @@
+#!/usr/bin/python3
+"""What a message does on its way through one broker, seen by a client that was written from PROTOCOL.md."""
+import os
+import sys
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "../support"))
+from stage import (Timeout, cancel, device_command, dispatch, now, opt, plan, run, telemetry)  # noqa: E402
+import erab_wire as wire  # noqa: E402
+
+
+def an_order_is_accepted_delivered_and_applied(s):
+    app, alder = s.app(), s.client("alder", "r3")
+    order = app.message("dispatch", "alder", dispatch())
+    assert app.request(order)["state"] == "accepted"
+    got = alder.receive("dispatch")
+    assert got.body == order.body and got.hash == order.hash
+    alder.answer(got, "delivered")
+    assert app.receipt_for(order)["state"] == "delivered"
+    alder.answer(got, "applied")
+    assert app.receipt_for(order)["state"] == "applied"
+
+
+def the_broker_signs_for_its_owners_application(s):
+    app, alder = s.app(), s.client("alder", "r3")
+    app.request(app.message("dispatch", "alder", dispatch()))
+    got = alder.receive("dispatch")
+    public = bytes.fromhex(s.net.keys.sign("coordinator.rest"))
+    assert wire.verify(got.header_bytes, got.body, got.signature, public)
+
+
+def what_is_for_the_owner_is_delivered_at_once(s):
+    app, alder = s.app(), s.client("alder", "r3")
+    assert alder.request(alder.message("opt", "coordinator.rest", opt()))["state"] == "delivered"
+    assert app.receive("opt").header["from"] == "alder"
+
+
+def a_plan_passes_on_r2_and_a_device_command_does_not(s):
+    retail = s.client("retail", "r2")
+    assert retail.request(retail.message("plan", "coordinator.rest", plan()))["state"] == "delivered"
+    s.refused(retail, retail.message("device-command", "coordinator.rest", device_command()), "flow-refused")
+
+
+def the_same_bytes_again_get_the_same_receipt(s):
+    alder, app = s.client("alder", "r3"), s.app()
+    message = alder.message("opt", "coordinator.rest", opt())
+    first = alder.request(message)
+    second = alder.request(message)
+    assert first["state"] == second["state"] == "delivered"
+    app.receive("opt")
+    try:
+        app.receive("opt", timeout=1)
+        raise AssertionError("delivered twice")
+    except Timeout:
+        pass
+
+
+def an_order_to_a_group_reaches_every_member(s):
+    app, alder, birch = s.app(), s.client("alder", "r3"), s.client("birch", "r3")
+    order = app.message("dispatch", "@all-ra", dispatch())
+    assert app.request(order)["state"] == "accepted"
+    assert alder.receive("dispatch").hash == birch.receive("dispatch").hash == order.hash
+
+
+def only_its_owner_writes_to_a_group(s):
+    alder = s.client("alder", "r3")
+    s.refused(alder, alder.message("opt", "@all-ra", opt()), "group-not-yours")
+
+
+def telemetry_passes_without_a_receipt(s):
+    app, alder = s.app(), s.client("alder", "r3")
+    alder.send(alder.message("telemetry", "coordinator.rest", telemetry(), category=2, signed=False))
+    assert app.receive("telemetry").header["from"] == "alder"
+
+
+def telemetry_of_one_home_is_refused_on_r3_and_counted(s):
+    alder = s.client("alder", "r3")
+    alder.send(alder.message("telemetry", "coordinator.rest", telemetry(), category=3, signed=False))
+    assert alder.shed_receipt()["shed"] == 1
+    s.audited(what="refused", reason="category-refused", section="3.7.2")
+
+
+def an_order_that_is_late_is_refused(s):
+    app = s.app()
+    s.refused(app, app.message("dispatch", "alder", dispatch(), now_ms=now() - 10000, lifetime_ms=5000), "expired")
+
+
+def a_message_from_the_future_is_refused(s):
+    app = s.app()
+    s.refused(app, app.message("dispatch", "alder", dispatch(), now_ms=now() + 60000), "not-yet")
+
+
+def a_lifetime_of_two_hours_is_too_long_for_an_order(s):
+    app = s.app()
+    s.refused(app, app.message("dispatch", "alder", dispatch(), lifetime_ms=7200000), "lifetime")
+
+
+def an_order_that_nobody_fetches_expires_and_its_sender_is_told(s):
+    app = s.app()
+    order = app.message("dispatch", "alder", dispatch(), lifetime_ms=2000)
+    assert app.request(order)["state"] == "accepted"
+    assert app.receipt_for(order, timeout=10)["state"] == "expired"
+
+
+def an_order_over_before_it_came_is_refused(s):
+    app = s.app()
+    s.refused(app, app.message("dispatch", "alder", dispatch(start=now() - 5000, end=now() - 1000)), "window-past")
+    s.refused(app, app.message("dispatch", "alder", dispatch(start=now() + 5000, end=now() + 5000)), "window-unbounded")
+
+
+def nothing_may_follow_a_cancelled_order(s):
+    retail, app = s.client("retail", "r2"), s.app()
+    order = retail.message("dispatch", "coordinator.rest", dispatch())
+    retail.request(order)
+    received = app.receive("dispatch")
+    app.request(app.message("dispatch", "alder", dispatch(), parent=received))
+    retail.request(retail.message("dispatch-cancel", "coordinator.rest", cancel("o-1", order.id), parent=order))
+    s.refused(app, app.message("dispatch", "alder", dispatch(), parent=received), "parent-ended")
+
+
+def what_follows_an_exercise_is_one(s):
+    retail, app = s.client("retail", "r2"), s.app()
+    retail.request(retail.message("dispatch", "coordinator.rest", dispatch(), exercise=True))
+    received = app.receive("dispatch")
+    s.refused(app, app.message("dispatch", "alder", dispatch(), parent=received), "exercise-mismatch")
+    assert app.request(app.message("dispatch", "alder", dispatch(), parent=received, exercise=True))["state"] == "accepted"
+
+
+def accepted_orders_survive_a_kill(s):
+    app = s.app()
+    orders = [app.message("dispatch", "alder", dispatch(order=f"o-{i}")) for i in range(20)]
+    for order in orders:
+        assert app.request(order)["state"] == "accepted"
+    s.broker.process.child.kill()
+    s.broker.process.stop()
+    s.broker.start()
+    alder = s.client("alder", "r3")
+    got = [alder.receive("dispatch", timeout=10).hash for _ in orders]
+    assert got == [o.hash for o in orders], "order kept, none lost, none twice"
+
+
+def a_replay_after_a_restart_is_known(s):
+    app = s.app()
+    order = app.message("dispatch", "alder", dispatch())
+    app.request(order)
+    s.broker.process.stop()
+    s.broker.start()
+    app = s.app()
+    assert app.request(order)["state"] == "accepted"
+    other = app.message("dispatch", "alder", dispatch(kw=-1.0), id=order.id)
+    s.refused(app, other, "replay")
+
+
+def a_revoked_party_is_cut_and_stays_out(s):
+    app, alder, birch = s.app(), s.client("alder", "r3"), s.client("birch", "r3")
+    code, _ = s.broker.tool("party", "revoke", "birch")
+    assert code == 0
+    s.audited(what="connection", verdict="cut", peer="birch", reason="revoked")
+    s.audited(what="connection", verdict="refused", reason="revoked")
+    s.refused(app, app.message("dispatch", "birch", dispatch()), "breaker-open")
+    assert alder.request(alder.message("opt", "coordinator.rest", opt()))["state"] == "delivered"
+    s.broker.process.stop()
+    s.broker.start()
+    s.client("birch", "r3", bind=False)
+    s.broker.wait_audit(lambda r: r["what"] == "connection" and r["verdict"] == "refused" and r["reason"] == "revoked" and
+                        r["seq"] > 1)
+
+
+def health_says_ready_and_who_is_there(s):
+    s.client("alder", "r3")
+    code, health = s.broker.tool("health")
+    assert code == 0 and health["ready"] is True, health
+    assert {(p["peer"], p["interface"], p["lanes"]) for p in health["peers"]} == {("alder", "r3", 1), ("alder", "r3", 2)}
+
+
+run([v for k, v in list(globals().items()) if callable(v) and getattr(v, "__module__", "") == "__main__"])
