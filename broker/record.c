@@ -17,12 +17,12 @@ void erabi_record_message(struct erabi_audit *audit, const char *what, const str
     }
     struct erabi_audit_field fields[] = {
         FIELD("id", id),
-        FIELD("digest", digest),
+        FIELD("message_hash", digest),
         FIELD("type", erab_type_name(header->type)),
         FIELD("from", header->from),
         FIELD("to", header->to),
         FIELD("parent", parent),
-        FIELD("parent_digest", parent_digest),
+        FIELD("parent_hash", parent_digest),
         FIELD("verdict", verdict),
         FIELD("reason", erab_reason_code(reason)),
         FIELD("section", section ? section : ""),

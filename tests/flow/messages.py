@@ -113,7 +113,7 @@ def nothing_may_follow_a_cancelled_order(s):
     retail.request(order)
     received = app.receive("dispatch")
     app.request(app.message("dispatch", "alder", dispatch(), parent=received))
-    retail.request(retail.message("dispatch-cancel", "coordinator.rest", cancel("o-1", order.id), parent=order))
+    retail.request(retail.message("dispatch-cancel", "coordinator.rest", cancel("o-1", order.id)))
     s.refused(app, app.message("dispatch", "alder", dispatch(), parent=received), "parent-ended")
 
 
