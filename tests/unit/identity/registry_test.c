@@ -25,6 +25,7 @@ static const char text[] =
     "  - {id: app, role: ra, firm: alder, curve_keys: [" HEX("11") "], attachment: {kind: local}}\n"
     "  - {id: gw, role: gateway, firm: oak, curve_keys: [" HEX("22") "], sign_keys: [" HEX("33") "],"
     " attachment: {kind: self, interfaces: [r4], types: [telemetry, receipt]}}\n"
+    "  - {id: meter, role: sensor, firm: oak, represented_by: gw}\n"
     "  - {id: dev1, role: device, firm: oak, represented_by: el}\n"
     "  - {id: dev2, role: device, firm: oak, represented_by: el}\n";
 
@@ -143,6 +144,15 @@ static void the_owner_has_the_sign_key_of_its_file(void **state)
     assert_memory_equal(erabi_registry_sign_keys(registry, "alder", &n)[0], owner_sign, 32);
 }
 
+static void a_represented_party_has_the_keys_of_who_represents_it(void **state)
+{
+    size_t n;
+    assert_memory_equal(erabi_registry_sign_keys(registry, "meter", &n)[0], key(0x33), 32);
+    assert_int_equal(n, 1);
+    erabi_registry_revoke(registry, "gw");
+    assert_null(erabi_registry_sign_keys(registry, "meter", &n));
+}
+
 #define T(f) cmocka_unit_test_setup_teardown(f, fresh, end)
 
 int main(void)
@@ -165,6 +175,7 @@ int main(void)
         T(a_revoked_party_has_no_keys_any_more),
         T(a_represented_party_is_revoked_without_its_adapter),
         T(the_owner_and_strangers_are_not_revoked),
+        T(a_represented_party_has_the_keys_of_who_represents_it),
         T(the_owner_has_the_sign_key_of_its_file),
     };
     int r = cmocka_run_group_tests(tests, NULL, NULL);
