@@ -71,8 +71,8 @@ static void unknown_key(struct fill *f, const struct erabi_option *table, const 
         erabi_config_error(f->errors, f->file, node->key_mark, "'%.60s' is not known here; did you mean '%s'?",
                            node->key, nearest);
     else
-        erabi_config_error(f->errors, f->file, node->key_mark, "'%.60s' is not known here; the first of %s is '%s'",
-                           node->key, "the known ones", table->key);
+        erabi_config_error(f->errors, f->file, node->key_mark, "'%.60s' is not known here; known are '%s' and others, see the manual",
+                           node->key, table->key);
     f->failed = true;
 }
 

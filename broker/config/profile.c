@@ -124,7 +124,7 @@ static bool check_name(const char *text)
 }
 
 static const struct erabi_option file_table[] = {
-    {"name", ERABI_OPT_TEXT, offsetof(struct file_rows, name), .required = true, .check = check_name,
+    {"profile", ERABI_OPT_TEXT, offsetof(struct file_rows, name), .required = true, .check = check_name,
      .right = "the profile's name"},
     {"pairs", ERABI_OPT_SECTIONS, ROWS(pairs, pair)},
     {"originators", ERABI_OPT_SECTIONS, ROWS(originators, origin)},
@@ -168,16 +168,15 @@ static bool add_flow(struct erabi_profile *p, const struct flow_row *row, const 
                 if (!(row->types >> t & 1) || !(row->from >> from & 1) || !(row->to >> to & 1))
                     continue;
                 struct cell *c = &p->flows[t][row->interface][from][to];
-                struct cell said = {1, row->is_signed, (uint8_t)(ends & 63)};
-                /* Lists of roles overlap; only a row that says something else is a fault. */
-                if (c->allowed && (c->is_signed != said.is_signed || c->ends != said.ends)) {
-                    erabi_config_error(errors, file, row->mark, "%s from %s to %s on %s is said in two ways",
+                if (c->allowed && (c->is_signed != row->is_signed || c->ends != ends)) {
+                    erabi_config_error(errors, file, row->mark,
+                                       "%s from %s to %s on %s stands twice with different rules",
                                        erab_type_name((enum erab_type)t), erab_role_name((enum erab_role)from),
                                        erab_role_name((enum erab_role)to),
                                        erab_interface_name((enum erab_interface)row->interface));
                     return false;
                 }
-                *c = said;
+                *c = (struct cell){1, row->is_signed, (uint8_t)(ends & 63)};
             }
     return true;
 }

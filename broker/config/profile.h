@@ -1,7 +1,7 @@
 /* The guideline as data: which roles may talk on which interface, who may originate an order, what flows which way.
  * Immutable once loaded; every look-up is O(1) (a short fixed table); any thread.
  *
- *     name: erab-1.2-draft
+ *     profile: erab-1.2-draft
  *     pairs:       [{roles: [ac, ra], interface: r3, section: "3.6.3", one_firm: false}]
  *     originators: [{role: ac, interface: r3}]
  *     flows:       [{interface: r3, types: [dispatch], from: [ac], to: [ra], signed: true,

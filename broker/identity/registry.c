@@ -367,6 +367,8 @@ bool erabi_attachment_may(const struct erabi_attachment *a, enum erab_interface 
 const erabi_key_bytes *erabi_registry_sign_keys(const struct erabi_registry *r, const char *id, size_t *n)
 {
     const struct party *p = find_party(r, id);
+    if (p && !p->seen.revoked && p->seen.n_sign_keys == 0 && p->represented_by[0])
+        p = find_party(r, p->represented_by);
     *n = p && !p->seen.revoked ? p->seen.n_sign_keys : 0;
     return *n ? p->sign_keys : NULL;
 }

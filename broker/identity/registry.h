@@ -59,7 +59,8 @@ const uint8_t *erabi_registry_key_of(const struct erabi_registry *registry, uint
 bool erabi_attachment_speaks_for(const struct erabi_attachment *attachment, uint32_t party);
 bool erabi_attachment_may(const struct erabi_attachment *attachment, enum erab_interface interface,
                           enum erab_type type);
-/* Sign keys of a party; none (and *n 0) for an unknown or revoked one. */
+/* Sign keys of a party; without own ones those of the party that represents it; none (and *n 0) for an unknown or
+ * revoked one. */
 const erabi_key_bytes *erabi_registry_sign_keys(const struct erabi_registry *registry, const char *id, size_t *n);
 
 /* Marks the party and its attachments revoked for good and calls `persist`. 0, -ENOENT, or 1 when it was already. The

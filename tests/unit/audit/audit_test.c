@@ -1,0 +1,242 @@
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <sodium.h>
+
+#include "audit/trace.h"
+#include "audit/verify.h"
+
+static char folder[] = "/tmp/erab-audit-XXXXXX";
+static char path[64], heads[64];
+static uint8_t public_key[32], secret[64];
+static struct erabi_audit_result result;
+
+static int fresh(void **state)
+{
+    static int n;
+    snprintf(path, sizeof(path), "%s/%d.log", folder, n);
+    snprintf(heads, sizeof(heads), "%s/%d.heads", folder, n++);
+    return 0;
+}
+
+static struct erabi_audit *opened(uint64_t every)
+{
+    struct erabi_audit *a;
+    char error[256] = "";
+    int r = erabi_audit_open(&a, path, secret, every, error, sizeof(error));
+    if (r < 0)
+        print_message("%s\n", error);
+    assert_int_equal(r, 0);
+    erabi_audit_set_time(a, 1000, 10);
+    return a;
+}
+
+static void on_head(void *user, const struct erabi_audit_head *head)
+{
+    char hash[65];
+    FILE *f = fopen(heads, "a");
+    assert_non_null(f);
+    sodium_bin2hex(hash, sizeof(hash), head->hash, sizeof(head->hash));
+    fprintf(f, "{\"log\":\"%s\",\"head_seq\":%llu,\"head_hash\":\"%s\"}\n", head->log, (unsigned long long)head->seq,
+            hash);
+    fclose(f);
+}
+
+static void write_some(int n)
+{
+    struct erabi_audit *a = opened(4);
+    erabi_audit_on_head(a, on_head, NULL);
+    for (int i = 0; i < n; i++) {
+        struct erabi_audit_field f[] = {{"from", "alder", 0}, {"n", NULL, (uint64_t)i}};
+        assert_int_equal(erabi_audit_write(a, "message", f, 2), 0);
+    }
+    assert_int_equal(erabi_audit_flush(a, true), 0);
+    erabi_audit_close(a);
+}
+
+static long size_of(void)
+{
+    FILE *f = fopen(path, "r");
+    fseek(f, 0, SEEK_END);
+    long size = ftell(f);
+    fclose(f);
+    return size;
+}
+
+static void a_whole_log_holds(void **state)
+{
+    write_some(10);
+    assert_int_equal(erabi_audit_verify(path, heads, public_key, &result), 0);
+    assert_true(result.records >= 12);
+    assert_true(result.heads >= 3);
+    assert_true(result.witnessed >= 2);
+}
+
+static void a_log_is_continued_after_a_restart(void **state)
+{
+    write_some(3);
+    write_some(3);
+    assert_int_equal(erabi_audit_verify(path, NULL, public_key, &result), 0);
+    assert_true(result.records >= 7);
+}
+
+static void a_flipped_byte_names_its_record(void **state)
+{
+    write_some(10);
+    FILE *f = fopen(path, "r+");
+    char line[1024];
+    for (int i = 0; i < 5; i++)
+        assert_non_null(fgets(line, sizeof(line), f));
+    assert_non_null(fgets(line, sizeof(line), f));
+    long at = ftell(f) - 85; /* in a member of record 6, before its hash */
+    fseek(f, at, SEEK_SET);
+    int c = fgetc(f);
+    fseek(f, at, SEEK_SET);
+    fputc(c == '1' ? '2' : '1', f);
+    fclose(f);
+    assert_int_equal(erabi_audit_verify(path, NULL, NULL, &result), 1);
+    assert_int_equal(result.bad_seq, 6);
+    assert_int_equal(result.records, 5);
+}
+
+static void a_torn_tail_is_found_and_not_continued(void **state)
+{
+    write_some(5);
+    assert_int_equal(truncate(path, size_of() - 10), 0);
+    assert_int_equal(erabi_audit_verify(path, NULL, NULL, &result), 1);
+    assert_non_null(strstr(result.reason, "torn"));
+    struct erabi_audit *a;
+    assert_int_equal(erabi_audit_open(&a, path, NULL, 0, NULL, 0), -EBADMSG);
+}
+
+static void a_cut_tail_is_found_with_the_heads_only(void **state)
+{
+    write_some(10);
+    FILE *f = fopen(path, "r");
+    char line[1024];
+    for (int i = 0; i < 3; i++)
+        assert_non_null(fgets(line, sizeof(line), f));
+    long at = ftell(f);
+    fclose(f);
+    assert_int_equal(truncate(path, at), 0);
+    assert_int_equal(erabi_audit_verify(path, NULL, public_key, &result), 0);
+    assert_int_equal(erabi_audit_verify(path, heads, public_key, &result), 1);
+    assert_int_equal(result.bad_seq, 4);
+}
+
+static void another_key_does_not_confirm_the_heads(void **state)
+{
+    write_some(5);
+    uint8_t other[32], other_secret[64];
+    crypto_sign_keypair(other, other_secret);
+    assert_int_equal(erabi_audit_verify(path, NULL, other, &result), 1);
+    assert_non_null(strstr(result.reason, "signature"));
+}
+
+static void a_log_in_use_is_refused(void **state)
+{
+    struct erabi_audit *a = opened(0), *b;
+    assert_int_equal(erabi_audit_open(&b, path, NULL, 0, NULL, 0), -EBUSY);
+    erabi_audit_close(a);
+}
+
+static void a_members_name_of_the_frame_is_refused(void **state)
+{
+    struct erabi_audit *a = opened(0);
+    struct erabi_audit_field f = {"hash", "x", 0};
+    assert_int_equal(erabi_audit_write(a, "message", &f, 1), -EINVAL);
+    erabi_audit_close(a);
+}
+
+static void a_failed_write_fails_the_log(void **state)
+{
+    struct erabi_audit *a;
+    assert_int_equal(symlink("/dev/full", path), 0);
+    assert_true(erabi_audit_open(&a, path, NULL, 0, NULL, 0) < 0); /* links are refused */
+    unlink(path);
+    a = opened(0);
+    struct erabi_audit_field f = {"from", "alder", 0};
+    erabi_audit_write(a, "message", &f, 1);
+    /* The descriptor is taken away from under it. */
+    for (int fd = 3; fd < 64; fd++) {
+        char link[64], target[128];
+        snprintf(link, sizeof(link), "/proc/self/fd/%d", fd);
+        ssize_t n = readlink(link, target, sizeof(target) - 1);
+        if (n > 0 && (target[n] = '\0', strcmp(target, path) == 0)) {
+            FILE *full = fopen("/dev/full", "w");
+            dup2(fileno(full), fd);
+            fclose(full);
+        }
+    }
+    assert_true(erabi_audit_flush(a, false) < 0);
+    assert_true(erabi_audit_failed(a));
+    assert_int_equal(erabi_audit_write(a, "message", &f, 1), -EIO);
+    erabi_audit_close(a);
+}
+
+static void note(struct erabi_audit *a, const char *id, const char *hash, const char *parent, const char *parent_hash)
+{
+    struct erabi_audit_field f[] = {{"id", id, 0}, {"message_hash", hash, 0}, {"parent", parent, 0},
+                                    {"parent_hash", parent_hash, 0}};
+    assert_int_equal(erabi_audit_write(a, "message", f, parent ? 4 : 2), 0);
+}
+
+static void a_trace_follows_parents_and_children_across_logs(void **state)
+{
+    char first[64];
+    snprintf(first, sizeof(first), "%s", path);
+    struct erabi_audit *a = opened(0);
+    note(a, "top", "aa", NULL, NULL);
+    note(a, "other", "ff", NULL, NULL);
+    erabi_audit_close(a);
+    fresh(NULL);
+    a = opened(0);
+    erabi_audit_set_time(a, 2000, 20);
+    note(a, "middle", "bb", "top", "aa");
+    note(a, "low", "cc", "middle", "XX");
+    erabi_audit_close(a);
+    const char *files[] = {first, path};
+    json_t *hops;
+    char error[256];
+    assert_int_equal(erabi_audit_trace(&hops, "middle", files, 2, error, sizeof(error)), 0);
+    assert_int_equal(json_array_size(hops), 3);
+    const json_t *top = json_array_get(hops, 0), *middle = json_array_get(hops, 1), *low = json_array_get(hops, 2);
+    assert_string_equal(json_string_value(json_object_get(top, "id")), "top");
+    assert_int_equal(json_integer_value(json_object_get(top, "depth")), -1);
+    assert_true(json_is_false(json_object_get(top, "reported")));
+    assert_true(json_is_true(json_object_get(middle, "reported")));
+    assert_true(json_is_true(json_object_get(middle, "parent_holds")));
+    assert_true(json_is_false(json_object_get(low, "parent_holds")));
+    json_decref(hops);
+}
+
+#define T(f) cmocka_unit_test_setup(f, fresh)
+
+int main(void)
+{
+    if (sodium_init() < 0 || !mkdtemp(folder))
+        return 1;
+    crypto_sign_keypair(public_key, secret);
+    const struct CMUnitTest tests[] = {
+        T(a_whole_log_holds),
+        T(a_log_is_continued_after_a_restart),
+        T(a_flipped_byte_names_its_record),
+        T(a_torn_tail_is_found_and_not_continued),
+        T(a_cut_tail_is_found_with_the_heads_only),
+        T(another_key_does_not_confirm_the_heads),
+        T(a_log_in_use_is_refused),
+        T(a_members_name_of_the_frame_is_refused),
+        T(a_failed_write_fails_the_log),
+        T(a_trace_follows_parents_and_children_across_logs),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
