@@ -22,7 +22,8 @@ struct erabi_envelope {
 int erabi_packet_read(struct erabi_slice packet, enum erab_lane_group *group,
                       struct erabi_envelope envelopes[ERABI_ENVELOPES_MAX], size_t *n);
 /* A packet is begun with its lane group and filled envelope by envelope; `w` holds at most ERAB_PACKET_MAX.
- * erabi_packet_add leaves the writer untouched and returns -ENOSPC when the envelope does not fit. */
+ * erabi_packet_add leaves the writer untouched and returns -ENOSPC when the envelope does not fit or the packet
+ * holds ERABI_ENVELOPES_MAX already. */
 int erabi_packet_begin(struct erabi_writer *w, enum erab_lane_group group);
 int erabi_packet_add(struct erabi_writer *w, const struct erabi_envelope *envelope);
 

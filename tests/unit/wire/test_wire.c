@@ -338,6 +338,23 @@ static void the_hash_is_that_of_the_signed_string(void **state)
     assert_memory_equal(hash, expected, 32);
 }
 
+static void the_signature_is_over_the_signed_string(void **state)
+{
+    static const uint8_t string[] = "erab.v1.envelope\0\0\0\0\x02hd\0\0\0\x03" "bdy";
+    uint8_t pk[32], sk[64], sig[64];
+    crypto_sign_keypair(pk, sk);
+    erabi_envelope_sign(erabi_slice("hd", 2), erabi_slice("bdy", 3), sk, sig);
+    assert_int_equal(crypto_sign_verify_detached(sig, string, sizeof(string) - 1, pk), 0);
+}
+
+static void a_body_over_the_limit_does_not_verify(void **state)
+{
+    static const uint8_t big[ERAB_HEADER_MAX + ERAB_BODY_MAX];
+    uint8_t pk[32], sk[64], sig[64] = {0};
+    crypto_sign_keypair(pk, sk);
+    assert_false(erabi_envelope_verify(erabi_slice("hd", 2), erabi_slice(big, sizeof(big)), erabi_slice(sig, 64), pk));
+}
+
 /* Every bit of a signed packet is flipped once: each must be refused by the decoders or the signature, except
  * in the lane group, which the signature does not cover and the connection binds. */
 static void every_flipped_bit_is_seen(void **state)
@@ -426,6 +443,8 @@ int main(void)
         T(signatures_verify_with_the_key_and_fail_without),
         T(a_byte_moved_between_header_and_body_is_seen),
         T(the_hash_is_that_of_the_signed_string),
+        T(the_signature_is_over_the_signed_string),
+        T(a_body_over_the_limit_does_not_verify),
         T(every_flipped_bit_is_seen),
         T(ids_are_version_7_of_their_time),
         T(ids_come_back_from_their_text),
