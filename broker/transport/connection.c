@@ -52,7 +52,8 @@ struct erabi_connection *erabi_connection_new(struct erabi_transport *t, struct 
 static void tell_end(struct erabi_connection *c)
 {
     struct erabi_transport *t = c->transport;
-    struct erabi_transport_event event = {c->reason, c->detail, c->address, c->known ? c->curve.peer_key : NULL};
+    struct erabi_transport_event event = {c->reason, c->detail, c->address,
+                                          c->known ? c->curve.peer_key : NULL};
     if (c->opened)
         t->callbacks.on_close(t->user, c, &event);
     else
@@ -204,8 +205,9 @@ void erabi_connection_flush(struct erabi_connection *c)
     uv_buf_t buf = uv_buf_init((char *)c->out, (unsigned)c->out_used);
     int n = uv_try_write(&c->io.stream, &buf, 1);
     if (n < 0 && n != UV_EAGAIN) {
-        erabi_connection_end(c, n == UV_EPIPE || n == UV_ECONNRESET ? ERAB_REASON_CLOSED_BY_PEER : ERAB_REASON_IO_ERROR,
-                             "write failed", false);
+        erabi_connection_end(
+            c, n == UV_EPIPE || n == UV_ECONNRESET ? ERAB_REASON_CLOSED_BY_PEER : ERAB_REASON_IO_ERROR,
+            "write failed", false);
         return;
     }
     size_t gone = n > 0 ? (size_t)n : 0;
@@ -336,7 +338,8 @@ static void judge_key(struct erabi_connection *c)
     struct erabi_transport *t = c->transport;
     enum erab_reason reason = ERAB_REASON_NONE;
     c->known = true;
-    enum erabi_admission verdict = t->callbacks.on_key(t->user, c->listener, c->curve.peer_key, c->address, &reason);
+    enum erabi_admission verdict =
+        t->callbacks.on_key(t->user, c->listener, c->curve.peer_key, c->address, &reason);
     if (c->state != ERABI_HANDSHAKE)
         return; /* the callback stopped us */
     struct erabi_writer w = reserve(c, ERABI_CURVE_REPLY);
@@ -471,7 +474,8 @@ static void on_timer(uv_timer_t *timer)
     if (now - c->sent_ms >= l->heartbeat_ms) {
         size_t size = erabi_curve_sealed_size(7);
         struct erabi_writer w = reserve(c, size);
-        if (!w.bad && erabi_connection_queued(c) == 0 && erabi_curve_ping(&c->curve, &w, l->heartbeat_timeout_ms) == 0)
+        if (!w.bad && erabi_connection_queued(c) == 0 &&
+            erabi_curve_ping(&c->curve, &w, l->heartbeat_timeout_ms) == 0)
             commit(c, &w);
         c->sent_ms = now; /* a queue that does not move needs no PING behind it */
     }

@@ -93,7 +93,8 @@ void erabi_curve_deinit(struct erabi_curve *c)
     sodium_memzero(c, sizeof *c);
 }
 
-static int refuse(struct erabi_curve *c, struct erabi_fault *fault, enum erab_reason reason, const char *detail)
+static int refuse(struct erabi_curve *c, struct erabi_fault *fault, enum erab_reason reason,
+                  const char *detail)
 {
     c->state = DEAD;
     end_handshake(c);
@@ -249,7 +250,8 @@ static const char *check_vouch(struct erabi_curve *c, struct erabi_slice tail, s
     return NULL;
 }
 
-static int on_initiate(struct erabi_curve *c, struct erabi_slice body, uint8_t *plain, struct erabi_fault *fault)
+static int on_initiate(struct erabi_curve *c, struct erabi_slice body, uint8_t *plain,
+                       struct erabi_fault *fault)
 {
     struct erabi_curve_handshake *h = c->handshake;
     struct erabi_reader r = erabi_reader(body.data, body.size);
@@ -348,7 +350,8 @@ static int write_initiate(struct erabi_curve *c, struct erabi_slice cookie, stru
     randombytes_buf(tail, sizeof tail);
     nonce_of(nonce, "VOUCH---", erabi_slice(tail, sizeof tail));
     erabi_write_bytes(&w, tail, sizeof tail);
-    if (crypto_box_easy(erabi_write_room(&w, VOUCH_SIZE), vouch, sizeof vouch, nonce, h->peer, h->secret) != 0)
+    if (crypto_box_easy(erabi_write_room(&w, VOUCH_SIZE), vouch, sizeof vouch, nonce, h->peer, h->secret) !=
+        0)
         return -EINVAL;
     write_property(&w, "Socket-Type", 11, "DEALER", 6);
     write_property(&w, "Identity", 8, "", 0);

@@ -10,7 +10,7 @@
 #include "transport/zmtp.h"
 
 #define ERABI_CURVE_KEY      32
-#define ERABI_CURVE_OVERHEAD 33 /* of a MESSAGE body over its content */
+#define ERABI_CURVE_OVERHEAD 33  /* of a MESSAGE body over its content */
 #define ERABI_CURVE_REPLY    512 /* room that receive, admit and refuse need at most for one reply */
 #define ERABI_PING_CONTEXT   16
 
@@ -19,10 +19,10 @@ struct erabi_curve_handshake; /* what is wiped and freed once the connection is 
 struct erabi_curve {
     bool server;
     uint8_t state;
-    uint64_t sent;                       /* last counter used by us */
-    uint64_t heard;                      /* last counter of the peer */
-    uint8_t shared[ERABI_CURVE_KEY];     /* precomputed from (S', C') */
-    uint8_t peer_key[ERABI_CURVE_KEY];   /* the peer's long-term key; the server knows it from KEY on */
+    uint64_t sent;                     /* last counter used by us */
+    uint64_t heard;                    /* last counter of the peer */
+    uint8_t shared[ERABI_CURVE_KEY];   /* precomputed from (S', C') */
+    uint8_t peer_key[ERABI_CURVE_KEY]; /* the peer's long-term key; the server knows it from KEY on */
     struct erabi_curve_handshake *handshake;
 };
 

@@ -41,7 +41,8 @@ struct erabi_sources;
 int erabi_sources_new(struct erabi_sources **out, uint32_t rate, uint32_t connections);
 void erabi_sources_free(struct erabi_sources *s);
 /* Counts one more handshake of this address, or NULL when it is over a limit (or the table is full). */
-struct erabi_source *erabi_sources_enter(struct erabi_sources *s, const struct sockaddr *from, uint64_t now_ms);
+struct erabi_source *erabi_sources_enter(struct erabi_sources *s, const struct sockaddr *from,
+                                         uint64_t now_ms);
 void erabi_sources_leave(struct erabi_source *source);
 
 /* ---- transport ---- */
@@ -96,7 +97,7 @@ struct erabi_transport {
     uv_timer_t telling;   /* the window in which refusals are told one by one */
     uv_timer_t accepting; /* retries while descriptors are short */
     unsigned dirties;
-    unsigned handles;     /* open or closing ones, of everything here */
+    unsigned handles; /* open or closing ones, of everything here */
     unsigned told;
     unsigned untold;
     int descriptors; /* highest number that a connection may have */
@@ -150,7 +151,7 @@ struct erabi_connection {
         uv_connect_t connect;
         uv_write_t write;
         uv_shutdown_t shutdown;
-    } request; /* never two at a time */
+    } request;        /* never two at a time */
     uint8_t *out;     /* sealed frames to write */
     uint8_t *writing; /* handed to uv_write */
     size_t out_size, out_used;
@@ -172,7 +173,8 @@ struct erabi_connection *erabi_connection_new(struct erabi_transport *t, struct 
                                               struct erabi_dialer *d, bool local);
 /* The descriptor is there: sends the greeting and reads. */
 void erabi_connection_start(struct erabi_connection *c);
-void erabi_connection_end(struct erabi_connection *c, enum erab_reason reason, const char *detail, bool reset);
+void erabi_connection_end(struct erabi_connection *c, enum erab_reason reason, const char *detail,
+                          bool reset);
 /* Writes what is queued; called once a turn. */
 void erabi_connection_flush(struct erabi_connection *c);
 

@@ -103,7 +103,8 @@ static void name_bound(struct erabi_listener *l)
         return;
     erabi_endpoint_address((struct sockaddr *)&at, address, sizeof address);
     bool six = at.ss_family == AF_INET6;
-    port = ntohs(six ? ((struct sockaddr_in6 *)(void *)&at)->sin6_port : ((struct sockaddr_in *)(void *)&at)->sin_port);
+    port = ntohs(six ? ((struct sockaddr_in6 *)(void *)&at)->sin6_port
+                     : ((struct sockaddr_in *)(void *)&at)->sin_port);
     snprintf(l->endpoint, sizeof l->endpoint, six ? "tcp://[%s]:%d" : "tcp://%s:%d", address, port);
 }
 

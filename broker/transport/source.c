@@ -57,7 +57,8 @@ static void refill(const struct erabi_sources *s, struct erabi_source *e, uint64
     e->at_ms = now_ms;
 }
 
-struct erabi_source *erabi_sources_enter(struct erabi_sources *s, const struct sockaddr *from, uint64_t now_ms)
+struct erabi_source *erabi_sources_enter(struct erabi_sources *s, const struct sockaddr *from,
+                                         uint64_t now_ms)
 {
     uint8_t prefix[16], hash[crypto_shorthash_BYTES];
     prefix_of(from, prefix);

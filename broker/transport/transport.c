@@ -205,11 +205,11 @@ void erabi_transport_stop(struct erabi_transport *t, void (*done)(void *user), v
     t->done = done;
     t->done_user = user;
     LIST_FOREACH(c, &t->connections, entry)
-        erabi_connection_end(c, ERAB_REASON_SHUTDOWN, "the broker stops", false);
+    erabi_connection_end(c, ERAB_REASON_SHUTDOWN, "the broker stops", false);
     LIST_FOREACH(l, &t->listeners, entry)
-        erabi_listener_close(l);
+    erabi_listener_close(l);
     LIST_FOREACH(d, &t->dialers, entry)
-        erabi_dialer_close(d);
+    erabi_dialer_close(d);
     uv_close((uv_handle_t *)&t->prepare, on_closed);
     uv_close((uv_handle_t *)&t->check, on_closed);
     uv_close((uv_handle_t *)&t->idle, on_closed);
@@ -233,7 +233,8 @@ static void open_handles(struct erabi_transport *t)
     uv_unref((uv_handle_t *)&t->telling);
 }
 
-int erabi_transport_new(struct erabi_transport **out, uv_loop_t *loop, const struct erabi_transport_limits *limits,
+int erabi_transport_new(struct erabi_transport **out, uv_loop_t *loop,
+                        const struct erabi_transport_limits *limits,
                         const struct erabi_transport_callbacks *callbacks, void *user)
 {
     if (sodium_init() < 0)

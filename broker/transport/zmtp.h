@@ -22,12 +22,12 @@ struct erabi_fault {
 };
 
 struct erabi_zmtp {
-    bool server;       /* our end is the CURVE server */
-    bool greeted;      /* the peer's greeting was read and is fine */
-    uint32_t limit;    /* largest body taken now */
-    uint32_t have;     /* bytes in `partial` */
-    uint32_t room;     /* size of `partial` */
-    uint8_t *partial;  /* a frame (or greeting) of which only a part has come; grows with what really came */
+    bool server;      /* our end is the CURVE server */
+    bool greeted;     /* the peer's greeting was read and is fine */
+    uint32_t limit;   /* largest body taken now */
+    uint32_t have;    /* bytes in `partial` */
+    uint32_t room;    /* size of `partial` */
+    uint8_t *partial; /* a frame (or greeting) of which only a part has come; grows with what really came */
 };
 
 struct erabi_zmtp_frame {
@@ -54,7 +54,8 @@ void erabi_zmtp_write_greeting(struct erabi_writer *w, bool server);
 /* The head of a frame whose body of `size` bytes the caller writes next. */
 void erabi_zmtp_write_head(struct erabi_writer *w, bool command, size_t size);
 
-static inline int erabi_refuse(struct erabi_fault *fault, int error, enum erab_reason reason, const char *detail)
+static inline int erabi_refuse(struct erabi_fault *fault, int error, enum erab_reason reason,
+                               const char *detail)
 {
     *fault = (struct erabi_fault){reason, detail};
     return error;

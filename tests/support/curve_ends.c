@@ -192,7 +192,8 @@ void rogue_hello(struct rogue *r, struct end *server)
     erabi_write_bytes(&w, r->transient_public, 32);
     erabi_write_u64(&w, ++r->counter);
     nonce_counter(nonce, "CurveZMQHELLO---", r->counter);
-    if (crypto_box_easy(erabi_write_room(&w, 80), content, 64, nonce, r->keys.server_public, r->transient_secret))
+    if (crypto_box_easy(erabi_write_room(&w, 80), content, 64, nonce, r->keys.server_public,
+                        r->transient_secret))
         abort();
     put_frame(server, 4, body, w.used);
 }
@@ -201,8 +202,8 @@ void rogue_take_welcome(struct rogue *r, struct end *server)
 {
     uint8_t nonce[24], inside[128];
     nonce_of(nonce, "WELCOME-", server->out + 2 + 8, 16);
-    if (server->used != 170 || crypto_box_open_easy(inside, server->out + 2 + 24, 144, nonce, r->keys.server_public,
-                                                    r->transient_secret) != 0)
+    if (server->used != 170 || crypto_box_open_easy(inside, server->out + 2 + 24, 144, nonce,
+                                                    r->keys.server_public, r->transient_secret) != 0)
         abort();
     server->used = 0;
     erabi_copy_bytes(r->server_transient, inside, 32);
@@ -247,7 +248,8 @@ void rogue_enter(struct rogue *r, struct end *server)
         abort();
 }
 
-void rogue_message(struct rogue *r, struct end *server, uint8_t outer, uint8_t inner, const void *content, size_t size)
+void rogue_message(struct rogue *r, struct end *server, uint8_t outer, uint8_t inner, const void *content,
+                   size_t size)
 {
     uint8_t nonce[24], *body = malloc(size + 33), *inside = malloc(size + 1);
     if (!body || !inside)

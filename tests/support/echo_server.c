@@ -27,8 +27,9 @@ static bool is(const uint8_t *packet, size_t size, const char *text)
     return erabi_slice_equal(erabi_slice(packet, size), erabi_slice(text, strlen(text)));
 }
 
-static enum erabi_admission on_key(void *user, struct erabi_listener *listener, const uint8_t key[ERABI_KEY_SIZE],
-                                   const char *address, enum erab_reason *reason)
+static enum erabi_admission on_key(void *user, struct erabi_listener *listener,
+                                   const uint8_t key[ERABI_KEY_SIZE], const char *address,
+                                   enum erab_reason *reason)
 {
     struct server *s = user;
     if (s->put_off > 0) {
@@ -59,7 +60,8 @@ static void on_packet(void *user, struct erabi_connection *c, const uint8_t *pac
 
 static void tell(const char *what, const struct erabi_transport_event *event)
 {
-    fprintf(stderr, "%s %s (%s) from %s\n", what, erab_reason_code(event->reason), event->detail, event->address);
+    fprintf(stderr, "%s %s (%s) from %s\n", what, erab_reason_code(event->reason), event->detail,
+            event->address);
 }
 
 static void on_close(void *user, struct erabi_connection *c, const struct erabi_transport_event *event)
@@ -101,7 +103,8 @@ static int read_arguments(struct server *s, int argc, char **argv)
 
 int main(int argc, char **argv)
 {
-    static const struct erabi_transport_callbacks callbacks = {on_key, on_open, on_packet, NULL, on_close, on_refused};
+    static const struct erabi_transport_callbacks callbacks = {on_key, on_open,  on_packet,
+                                                               NULL,   on_close, on_refused};
     static const struct erabi_transport_limits limits = {.handshakes_per_second = 1000, .heartbeat_ms = 500};
     static struct server s;
     uint8_t secret[ERABI_KEY_SIZE], public_key[ERABI_KEY_SIZE];

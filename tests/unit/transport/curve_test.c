@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include <cmocka.h>
+#include <sodium.h>
 
 #include "../support/curve_ends.h"
 
@@ -369,7 +370,10 @@ static void vouch_for_another_server_is_refused(void **state)
 static void metadata_is_judged_field_by_field(void **state)
 {
     struct fixture *f = *state;
-#define ROW(text, wrong) {text, sizeof(text) - 1, wrong}
+#define ROW(text, wrong)                                                                                     \
+    {                                                                                                        \
+        text, sizeof(text) - 1, wrong                                                                        \
+    }
     static const struct {
         const char *text;
         size_t size;
@@ -383,7 +387,8 @@ static void metadata_is_judged_field_by_field(void **state)
         ROW("\13Socket-Type\0\0\0\3REQ", "metadata: Socket-Type does not fit"),
         ROW("\13Socket-Type\0\0\0\6DEALER\13Socket-Type\0\0\0\6DEALER", "metadata: Socket-Type does not fit"),
         ROW("\13Socket-Type\0\0\0\6DEALER\10Identity\0\0\0\1a", "metadata: Identity must be empty"),
-        ROW("\13Socket-Type\0\0\0\6DEALER\10Identity\0\0\0\0\10Identity\0\0\0\0", "metadata: Identity must be empty"),
+        ROW("\13Socket-Type\0\0\0\6DEALER\10Identity\0\0\0\0\10Identity\0\0\0\0",
+            "metadata: Identity must be empty"),
         ROW("\13Socket-Type\0\0\0\7DEALER", "metadata: malformed"),
         ROW("\13Socket-Type\xff\xff\xff\xff", "metadata: malformed"),
         ROW("\13Socket-Type\0\0\0\6DEALER\0\0\0\0\0", "metadata: malformed"),
@@ -536,7 +541,8 @@ static void nothing_is_sealed_before_the_connection_is_up(void **state)
 
 /* ---- greeting ---- */
 
-static void expect_greeting(void **state, size_t at, uint8_t value, enum erab_reason reason, const char *detail)
+static void expect_greeting(void **state, size_t at, uint8_t value, enum erab_reason reason,
+                            const char *detail)
 {
     struct fixture *f = *state;
     uint8_t greeting[64];
@@ -612,6 +618,43 @@ static void client_refuses_what_is_no_welcome(void **state)
     expect_of_client(f, "\4\6\5ERROR", 8, "ERROR of the server");
 }
 
+/* Makes the server's READY anew, with this metadata, sealed and under this counter. */
+static void forge_ready(struct fixture *f, uint64_t counter, const char *metadata, size_t size)
+{
+    uint8_t nonce[24], body[300];
+    struct erabi_writer w = erabi_writer(body, sizeof body), n = erabi_writer(nonce, sizeof nonce);
+    again(f);
+    f->server.refuses = false;
+    end_feed(&f->client, f->server.out, f->server.used);
+    f->server.used = 0;
+    end_feed(&f->server, f->client.out, f->client.used);
+    f->client.used = 0;
+    end_feed(&f->client, f->server.out, f->server.used);
+    end_feed(&f->server, f->client.out, f->client.used);
+    erabi_zmtp_write_head(&w, true, 6 + 8 + 16 + size);
+    erabi_write_bytes(&w, "\5READY", 6);
+    erabi_write_u64(&w, counter);
+    erabi_write_bytes(&n, "CurveZMQREADY---", 16);
+    erabi_write_u64(&n, counter);
+    assert_int_equal(crypto_box_easy_afternm(erabi_write_room(&w, size + 16), (const uint8_t *)metadata, size,
+                                             nonce, f->server.curve.shared),
+                     0);
+    end_feed(&f->client, body, w.used);
+}
+
+static void client_judges_ready_field_by_field(void **state)
+{
+    struct fixture *f = *state;
+    forge_ready(f, 1, "\13Socket-Type\0\0\0\6ROUTER", 22);
+    assert_int_equal(f->client.opened, 1);
+    forge_ready(f, 1, "\13Socket-Type\0\0\0\6DEALER", 22);
+    assert_refused(&f->client, ERAB_REASON_BAD_HANDSHAKE, "metadata: Socket-Type does not fit");
+    forge_ready(f, 1, "\13Socket-Type\0\0\0\7ROUTER", 22);
+    assert_refused(&f->client, ERAB_REASON_BAD_HANDSHAKE, "metadata: malformed");
+    forge_ready(f, 0, "\13Socket-Type\0\0\0\6ROUTER", 22);
+    assert_refused(&f->client, ERAB_REASON_NONCE_ORDER, "READY: counter is zero");
+}
+
 #define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 int main(void)
@@ -670,6 +713,7 @@ int main(void)
         T(filler_that_is_not_zero_is_refused),
         T(large_frame_during_the_handshake_is_refused_at_its_head),
         T(client_refuses_what_is_no_welcome),
+        T(client_judges_ready_field_by_field),
     };
     return cmocka_run_group_tests_name("curve", tests, NULL, NULL);
 }
