@@ -14,6 +14,7 @@ import foreign_hub  # noqa: E402
 SCHEMAS = tempfile.TemporaryDirectory()
 pb, orders, operation = foreign_hub.load_schemas(ROOT, SCHEMAS.name)
 NAMES = ["tso", "acme.direct", "acme.rest", "alder", "birch", "cedar", "home-1", "battery-1", "retail"]
+R5 = 1  # the second listener
 
 
 class StoryTest(unittest.TestCase):
@@ -55,7 +56,7 @@ class StoryTest(unittest.TestCase):
         self.start("aggregator", "cedar", "--up", "acme.rest", "--fleet", "250")
         self.start("gateway", "home-1", "--up", "alder", "--device", "battery-1", "--r5-endpoint", endpoint,
                    "--r5-server-key", key)
-        self.hub.until("all connected", lambda: len(self.hub.where) >= 12)
+        self.hub.until("all connected", lambda: len(self.hub.where) >= 14)
 
     def dispatch(self, kw=-1500.0, modification=0, milliseconds=60000):
         start = foreign_hub.now_ms()
@@ -87,7 +88,7 @@ class StoryTest(unittest.TestCase):
         r5, command = self.one("home-1", "battery-1", pb.DEVICE_COMMAND, orders.DeviceCommand)
         self.follows(r5, r4)
         self.assertEqual((command.action, command.power_w), (orders.DISCHARGE, 1500.0))
-        self.hub.receipt("battery-1", "home-1", r5, pb.APPLIED)
+        self.hub.receipt("battery-1", "home-1", r5, pb.APPLIED, listener=R5)
         self.hub.until("the operator hears APPLIED", lambda: [
             s for s in self.hub.find("acme.direct", "tso", pb.RECEIPT)
             if pb.Receipt.FromString(s.body).state == pb.APPLIED and
@@ -96,7 +97,7 @@ class StoryTest(unittest.TestCase):
     def power(self):
         t = operation.Telemetry()
         t.point.add(resource="battery-1", quantity=operation.POWER_KW, at_ms=foreign_hub.now_ms(), value=-1.5)
-        self.hub.inject("battery-1", "home-1", pb.TELEMETRY, t)
+        self.hub.inject("battery-1", "home-1", pb.TELEMETRY, t, listener=R5)
 
     def reported(self):
         self.power()
@@ -151,9 +152,9 @@ class StoryTest(unittest.TestCase):
         self.start_all()
         order = self.dispatch(milliseconds=3000)
         r5, _ = self.one("home-1", "battery-1", pb.DEVICE_COMMAND, orders.DeviceCommand)
-        self.hub.receipt("battery-1", "home-1", r5, pb.APPLIED)
+        self.hub.receipt("battery-1", "home-1", r5, pb.APPLIED, listener=R5)
         done = operation.Result(about=r5.header.id, outcome=operation.DONE, reason="none", achieved_kw=-1.5)
-        self.hub.inject("battery-1", "home-1", pb.RESULT, done, sign=self.party["battery-1"].sign, parent=r5)
+        self.hub.inject("battery-1", "home-1", pb.RESULT, done, sign=self.party["battery-1"].sign, parent=r5, listener=R5)
         seen, result = self.one("acme.direct", "tso", pb.RESULT, operation.Result)
         self.follows(seen, order)
         self.assertEqual((result.about, result.outcome, result.expected_kw), (order.header.id, operation.DONE, -1500.0))

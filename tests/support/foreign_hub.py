@@ -1,5 +1,6 @@
 """A hub written without our code: python3-zmq, python3-nacl and the schemas. It forwards every message to the party
-it names, answers ACCEPTED, and keeps what it saw. It has no rules; for tests of clients and example parties."""
+that it names on the same listener, answers ACCEPTED, and keeps what it saw. It has no rules; for tests of clients and
+example parties."""
 import os
 import struct
 import subprocess
@@ -75,8 +76,9 @@ class Hub:
         self.context = zmq.Context()
         self.poller = zmq.Poller()
         self.endpoints = []
-        self.where = {}    # (party, lane group) -> [(socket, routing id)]
-        self.waiting = []  # (party, lane group, envelope) for who is not here yet
+        self.sockets = []
+        self.where = {}    # (listener, party, lane group) -> (socket, routing id)
+        self.waiting = []  # ((listener, party, lane group), envelope) for who is not here yet
         self.seen = []
         self.taken = set()  # parties that the test plays itself
         self.refused = {}   # (sender, type) -> reason with which the hub refuses
@@ -89,6 +91,7 @@ class Hub:
         router.linger = 0
         port = router.bind_to_random_port("tcp://127.0.0.1")
         self.poller.register(router, zmq.POLLIN)
+        self.sockets.append(router)
         self.endpoints.append((f"tcp://127.0.0.1:{port}", z85.decode(public).hex()))
 
     def close(self):
@@ -107,53 +110,52 @@ class Hub:
             envelope.signature = sign.sign(signed_string(raw, packed)).signature
         return envelope, Seen(header, packed, raw)
 
-    def put(self, envelope, to, group):
-        places = self.where.get((to, group))
-        if not places:
-            self.waiting.append((to, group, envelope))
+    def put(self, envelope, to, group, listener=0):
+        place = self.where.get((listener, to, group))
+        if not place:
+            self.waiting.append(((listener, to, group), envelope))
             return
-        packet = self.pb.Packet(lane_group=group, envelope=[envelope]).SerializeToString()
-        for socket, routing in places:
-            socket.send_multipart([routing, packet])
+        socket, routing = place
+        socket.send_multipart([routing, self.pb.Packet(lane_group=group, envelope=[envelope]).SerializeToString()])
 
-    def receipt(self, sender, to, about, state, reason="none"):
+    def receipt(self, sender, to, about, state, reason="none", listener=0):
         body = self.pb.Receipt(about=about.header.id, about_hash=about.hash, state=state, reason=reason)
-        self.put(self.make(sender, to, self.pb.RECEIPT, body)[0], to, 1)
+        self.put(self.make(sender, to, self.pb.RECEIPT, body)[0], to, 1, listener)
 
-    def inject(self, sender, to, kind, body, sign=None, parent=None):
+    def inject(self, sender, to, kind, body, sign=None, parent=None, listener=0):
         """A message of a party that the test plays."""
         envelope, seen = self.make(sender, to, kind, body, parent, sign)
-        self.put(envelope, to, 2 if kind >= 30 else 1)
+        self.put(envelope, to, 2 if kind >= 30 else 1, listener)
         self.seen.append(seen)
         return seen
 
-    def _bind(self, socket, routing, sender, group):
-        places = self.where.setdefault((sender, group), [])
-        if (socket, routing) not in places:
-            places.append((socket, routing))
+    def _bind(self, socket, routing, key):
+        self.where[key] = (socket, routing)
+        _, sender, group = key
         ping = self.pb.Ping(protocol=1, reply=True, ready=True)
         envelope = self.make(HUB, sender, self.pb.PING, ping)[0]
         socket.send_multipart([routing, self.pb.Packet(lane_group=group, envelope=[envelope]).SerializeToString()])
-        due = [w for w in self.waiting if w[:2] == (sender, group)]
-        self.waiting = [w for w in self.waiting if w[:2] != (sender, group)]
-        for to, _, waiting in due:
-            self.put(waiting, to, group)
+        due = [envelope for where, envelope in self.waiting if where == key]
+        self.waiting = [w for w in self.waiting if w[0] != key]
+        for waiting in due:
+            self.put(waiting, sender, group, key[0])
 
     def _take(self, socket, routing, group, envelope):
         header = self.pb.Header.FromString(envelope.header)
         sender = getattr(header, "from")
+        listener = self.sockets.index(socket)
         if header.type == self.pb.PING:
-            self._bind(socket, routing, sender, group)
+            self._bind(socket, routing, (listener, sender, group))
             return
         seen = Seen(header, envelope.body, envelope.header)
         self.seen.append(seen)
         if (sender, header.type) in self.refused:
-            self.receipt(HUB, sender, seen, self.pb.REFUSED, self.refused[(sender, header.type)])
+            self.receipt(HUB, sender, seen, self.pb.REFUSED, self.refused[(sender, header.type)], listener)
             return
         if header.type not in (self.pb.RECEIPT, self.pb.TELEMETRY, self.pb.DEVICE_STATE):
-            self.receipt(HUB, sender, seen, self.pb.ACCEPTED)
+            self.receipt(HUB, sender, seen, self.pb.ACCEPTED, listener=listener)
         if header.to not in self.taken and header.to != HUB:
-            self.put(envelope, header.to, group)
+            self.put(envelope, header.to, group, listener)
 
     def step(self, milliseconds):
         for socket, _ in self.poller.poll(milliseconds):
