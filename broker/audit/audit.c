@@ -1,0 +1,326 @@
+#include "audit/audit.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+
+#include <sodium.h>
+
+#include "audit/line.h"
+#include "base/cleanup.h"
+#include "base/clock.h"
+#include "base/cursor.h"
+
+#define BUFFER_SIZE (1u << 20)
+#define TAIL_SIZE   (4u * ERABI_AUDIT_LINE_MAX)
+
+struct erabi_audit {
+    int fd;
+    bool failed, has_key;
+    char log[ERABI_AUDIT_LOG_ID + 1];
+    uint64_t seq, every, since_head, wall_ms, mono_ms;
+    uint8_t hash[ERAB_HASH_SIZE];
+    uint8_t secret[ERAB_SIGN_SECRET];
+    void (*on_head)(void *user, const struct erabi_audit_head *head);
+    void *user;
+    struct erabi_writer buffer;
+};
+
+static bool frame_name(const char *name)
+{
+    static const char *const own[] = {"seq", "prev", "time_ms", "mono_ms", "what", "hash"};
+    for (size_t i = 0; i < sizeof(own) / sizeof(own[0]); i++)
+        if (strcmp(own[i], name) == 0)
+            return true;
+    return false;
+}
+
+static json_t *text_value(const char *text)
+{
+    json_t *value = json_string(text); /* NULL when it is no UTF-8 */
+    if (value)
+        return value;
+    size_t n = strnlen(text, 4096);
+    _free_ char *hex = malloc(2 * n + 1);
+    return hex ? json_string(sodium_bin2hex(hex, 2 * n + 1, (const unsigned char *)text, n)) : NULL;
+}
+
+static int set(json_t *json, const char *name, json_t *value)
+{
+    return json_object_set_new(json, name, value) < 0 ? -ENOMEM : 0;
+}
+
+static int add_fields(json_t *json, const struct erabi_audit_field *fields, size_t n)
+{
+    for (size_t i = 0; i < n; i++) {
+        if (frame_name(fields[i].name) || json_object_get(json, fields[i].name))
+            return -EINVAL;
+        if (!fields[i].text && fields[i].number > INT64_MAX)
+            return -EINVAL;
+        json_t *value = fields[i].text ? text_value(fields[i].text) : json_integer((json_int_t)fields[i].number);
+        if (set(json, fields[i].name, value) < 0)
+            return -ENOMEM;
+    }
+    return 0;
+}
+
+/* The record's text without its hash, for free(); NULL with *fault set. */
+static char *record_text(const struct erabi_audit *a, const char *what, const struct erabi_audit_field *fields, size_t n,
+                         int *fault)
+{
+    char prev[2 * ERAB_HASH_SIZE + 1];
+    sodium_bin2hex(prev, sizeof(prev), a->hash, ERAB_HASH_SIZE);
+    json_t *json = json_object();
+    *fault = -ENOMEM;
+    char *text = NULL;
+    if (json && set(json, "seq", json_integer((json_int_t)a->seq + 1)) == 0 &&
+        set(json, "prev", json_string(prev)) == 0 &&
+        set(json, "time_ms", json_integer((json_int_t)a->wall_ms)) == 0 &&
+        set(json, "mono_ms", json_integer((json_int_t)a->mono_ms)) == 0 &&
+        set(json, "what", json_string(what)) == 0 && (*fault = add_fields(json, fields, n)) == 0) {
+        text = json_dumps(json, JSON_COMPACT);
+        *fault = text ? 0 : -ENOMEM;
+    }
+    json_decref(json);
+    return text;
+}
+
+static int write_all(struct erabi_audit *a)
+{
+    size_t done = 0;
+    while (done < a->buffer.used) {
+        ssize_t n = write(a->fd, a->buffer.start + done, a->buffer.used - done);
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n <= 0) {
+            a->failed = true;
+            return n < 0 ? -errno : -EIO;
+        }
+        done += (size_t)n;
+    }
+    a->buffer.used = 0;
+    return 0;
+}
+
+static int add_record(struct erabi_audit *a, const char *what, const struct erabi_audit_field *fields, size_t n)
+{
+    if (a->failed)
+        return -EIO;
+    int fault;
+    _free_ char *text = record_text(a, what, fields, n, &fault);
+    if (!text)
+        return fault;
+    size_t size = strlen(text);
+    if (size + 80 > ERABI_AUDIT_LINE_MAX)
+        return -EMSGSIZE;
+    if (a->buffer.size - a->buffer.used < size + 80 && write_all(a) < 0)
+        return -EIO;
+    char hex[2 * ERAB_HASH_SIZE + 1];
+    erabi_audit_hash(a->hash, text, size, a->hash);
+    sodium_bin2hex(hex, sizeof(hex), a->hash, ERAB_HASH_SIZE);
+    erabi_write_bytes(&a->buffer, text, size - 1);
+    erabi_write_bytes(&a->buffer, ",\"hash\":\"", 9);
+    erabi_write_bytes(&a->buffer, hex, sizeof(hex) - 1);
+    erabi_write_bytes(&a->buffer, "\"}\n", 3);
+    a->seq++;
+    a->since_head++;
+    return 0;
+}
+
+int erabi_audit_sign_head(struct erabi_audit *a)
+{
+    if (!a->has_key)
+        return 0;
+    struct erabi_audit_head head = {.seq = a->seq, .time_ms = a->wall_ms};
+    erabi_copy_bytes(head.log, a->log, sizeof(head.log));
+    erabi_copy_bytes(head.hash, a->hash, ERAB_HASH_SIZE);
+    uint8_t bytes[ERABI_AUDIT_HEAD_BYTES];
+    erabi_audit_head_bytes(&head, bytes);
+    crypto_sign_detached(head.signature, NULL, bytes, sizeof(bytes), a->secret);
+    char hash[2 * ERAB_HASH_SIZE + 1], signature[2 * ERAB_SIGNATURE_SIZE + 1];
+    sodium_bin2hex(hash, sizeof(hash), head.hash, ERAB_HASH_SIZE);
+    sodium_bin2hex(signature, sizeof(signature), head.signature, ERAB_SIGNATURE_SIZE);
+    struct erabi_audit_field fields[] = {
+        {"log", a->log, 0},
+        {"head_seq", NULL, head.seq},
+        {"head_time_ms", NULL, head.time_ms},
+        {"head_hash", hash, 0},
+        {"head_signature", signature, 0},
+    };
+    int r = add_record(a, "head", fields, sizeof(fields) / sizeof(fields[0]));
+    a->since_head = 0;
+    if (r == 0 && a->on_head)
+        a->on_head(a->user, &head);
+    return r;
+}
+
+int erabi_audit_write(struct erabi_audit *a, const char *what, const struct erabi_audit_field *fields, size_t n)
+{
+    int r = add_record(a, what, fields, n);
+    if (r == 0 && a->every && a->since_head >= a->every)
+        r = erabi_audit_sign_head(a);
+    return r;
+}
+
+int erabi_audit_flush(struct erabi_audit *a, bool sync)
+{
+    if (a->failed)
+        return -EIO;
+    int r = write_all(a);
+    if (r == 0 && sync && fdatasync(a->fd) < 0) {
+        a->failed = true;
+        r = -errno;
+    }
+    return r;
+}
+
+/* Walks the last lines of an existing log and takes over where it ends. NULL = good. */
+static const char *continue_tail(struct erabi_audit *a, FILE *file, off_t size, char *line)
+{
+    size_t n;
+    struct erabi_audit_line record;
+    if (erabi_audit_line_next(file, line, &n) != 1)
+        return "its first record is torn";
+    const char *wrong = erabi_audit_line_read(&record, line, n);
+    if (wrong)
+        return wrong;
+    const char *log = json_string_value(json_object_get(record.json, "log"));
+    bool named = log && strlen(log) == ERABI_AUDIT_LOG_ID && erabi_copy_text(a->log, sizeof(a->log), log);
+    json_decref(record.json);
+    if (!named || record.seq != 1)
+        return "its first record does not name the log";
+    bool first = true;
+    off_t from = size > (off_t)TAIL_SIZE ? size - (off_t)TAIL_SIZE : 0;
+    if (fseeko(file, from, SEEK_SET) < 0 || (from && erabi_audit_line_next(file, line, &n) != 1))
+        return "it cannot be read";
+    int r;
+    while ((r = erabi_audit_line_next(file, line, &n)) == 1) {
+        if ((wrong = erabi_audit_line_read(&record, line, n)))
+            return wrong;
+        json_decref(record.json);
+        if (!first && (record.seq != a->seq + 1 || sodium_memcmp(record.prev, a->hash, ERAB_HASH_SIZE) != 0))
+            return "its last records do not follow one another";
+        first = false;
+        a->seq = record.seq;
+        erabi_copy_bytes(a->hash, record.hash, ERAB_HASH_SIZE);
+    }
+    if (r == -EBADMSG)
+        return "its last record is torn; keep the file as it is for the record and begin a new one";
+    return r < 0 || first ? "it cannot be read" : NULL;
+}
+
+static int begin_log(struct erabi_audit *a)
+{
+    uint8_t id[ERABI_AUDIT_LOG_ID / 2];
+    randombytes_buf(id, sizeof(id));
+    sodium_bin2hex(a->log, sizeof(a->log), id, sizeof(id));
+    a->wall_ms = erabi_clock_ms(CLOCK_REALTIME);
+    a->mono_ms = erabi_clock_ms(CLOCK_MONOTONIC);
+    struct erabi_audit_field field = {"log", a->log, 0};
+    int r = add_record(a, "log", &field, 1);
+    return r < 0 ? r : erabi_audit_flush(a, true);
+}
+
+/* Takes the lock and the file's end. */
+static int take_file(struct erabi_audit *a, const char *path, const char **why)
+{
+    *why = "it cannot be opened";
+    a->fd = open(path, O_RDWR | O_APPEND | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+    struct stat st;
+    if (a->fd < 0 || fstat(a->fd, &st) < 0)
+        return -errno;
+    if (!S_ISREG(st.st_mode))
+        return -EINVAL;
+    *why = "it is in use by another process";
+    if (flock(a->fd, LOCK_EX | LOCK_NB) < 0)
+        return errno == EWOULDBLOCK ? -EBUSY : -errno;
+    *why = "it cannot be read or written";
+    if (st.st_size == 0)
+        return begin_log(a);
+    _fclose_ FILE *file = fopen(path, "re");
+    _free_ char *line = malloc(ERABI_AUDIT_LINE_MAX + 1);
+    if (!file || !line)
+        return -errno;
+    const char *wrong = continue_tail(a, file, st.st_size, line);
+    if (wrong)
+        *why = wrong;
+    return wrong ? -EBADMSG : 0;
+}
+
+static void audit_free(struct erabi_audit *a)
+{
+    if (a->fd >= 0)
+        close(a->fd);
+    sodium_memzero(a->secret, sizeof(a->secret));
+    free(a->buffer.start);
+    free(a);
+}
+
+int erabi_audit_open(struct erabi_audit **out, const char *path, const uint8_t *sign_secret, uint64_t every, char *error,
+                     size_t error_size)
+{
+    *out = NULL;
+    struct erabi_audit *a = sodium_init() < 0 ? NULL : calloc(1, sizeof(*a));
+    if (!a)
+        return -ENOMEM;
+    a->fd = -1;
+    a->every = every;
+    a->has_key = sign_secret != NULL;
+    if (sign_secret)
+        erabi_copy_bytes(a->secret, sign_secret, ERAB_SIGN_SECRET);
+    a->buffer = erabi_writer(malloc(BUFFER_SIZE), BUFFER_SIZE);
+    const char *why = "no memory";
+    int r = a->buffer.start ? take_file(a, path, &why) : -ENOMEM;
+    if (r < 0) {
+        if (error)
+            snprintf(error, error_size, "the audit log %s is not taken: %s (%s)", path, why, strerror(-r));
+        audit_free(a);
+        return r;
+    }
+    *out = a;
+    return 0;
+}
+
+void erabi_audit_set_time(struct erabi_audit *a, uint64_t wall_ms, uint64_t mono_ms)
+{
+    a->wall_ms = wall_ms;
+    a->mono_ms = mono_ms;
+}
+
+void erabi_audit_on_head(struct erabi_audit *a, void (*on_head)(void *user, const struct erabi_audit_head *head),
+                         void *user)
+{
+    a->on_head = on_head;
+    a->user = user;
+}
+
+bool erabi_audit_failed(const struct erabi_audit *a)
+{
+    return a->failed;
+}
+
+uint64_t erabi_audit_seq(const struct erabi_audit *a)
+{
+    return a->seq;
+}
+
+const char *erabi_audit_log_id(const struct erabi_audit *a)
+{
+    return a->log;
+}
+
+void erabi_audit_close(struct erabi_audit *a)
+{
+    if (!a)
+        return;
+    if (!a->failed) {
+        a->on_head = NULL;
+        erabi_audit_sign_head(a);
+        erabi_audit_flush(a, true);
+    }
+    audit_free(a);
+}

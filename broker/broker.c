@@ -1,0 +1,276 @@
+#include "broker.h"
+
+#include <errno.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <sodium.h>
+
+#include "plugins.h"
+#include "record.h"
+
+static int complain(const char *what, int r)
+{
+    fprintf(stderr, "erabd: %s: %s\n", what, strerror(-r));
+    return r;
+}
+
+static void on_tick(void *user)
+{
+    struct erabi_broker *broker = user;
+    erabi_audit_set_time(broker->audit, erabi_now_ms(&broker->loop), broker->loop.mono_ms);
+    erabi_pipeline_tick(&broker->pipeline);
+    erabi_network_tick(broker);
+}
+
+/* Once a loop turn: what this turn decided is written in one piece. */
+static void on_turn(uv_check_t *handle)
+{
+    struct erabi_broker *broker = handle->data;
+    erabi_audit_flush(broker->audit, false);
+    erabi_audit_set_time(broker->audit, erabi_now_ms(&broker->loop), broker->loop.mono_ms);
+}
+
+void erabi_broker_print_errors(const struct erabi_config_errors *errors)
+{
+    for (size_t i = 0; i < errors->n; i++)
+        fprintf(stderr, "%s\n", errors->text[i]);
+    if (errors->more)
+        fprintf(stderr, "and %zu more\n", errors->more);
+}
+
+static int read_files(struct erabi_broker *broker, const char *path)
+{
+    struct erabi_config_errors errors = {0};
+    int r = erabi_config_load(&broker->config, path, &errors);
+    if (r == 0)
+        r = erabi_profile_load(&broker->profile, broker->config->profile, &errors);
+    if (r < 0)
+        erabi_broker_print_errors(&errors);
+    if (r < 0)
+        return r;
+    char error[256];
+    r = erab_identity_load(&broker->owner, broker->config->owner.key_file, error, sizeof(error));
+    if (r < 0)
+        fprintf(stderr, "erabd: %s\n", error);
+    else if (strcmp(broker->owner.party, broker->config->owner.party) != 0) {
+        fprintf(stderr, "erabd: %s holds the keys of %s, the owner is %s\n", broker->config->owner.key_file,
+                broker->owner.party, broker->config->owner.party);
+        r = -EINVAL;
+    }
+    return r;
+}
+
+static void persist_revocation(void *user, const char *party)
+{
+    struct erabi_broker *broker = user;
+    erabi_journal_revoke(broker->journal, party, erabi_now_ms(&broker->loop), NULL, NULL);
+}
+
+static int load_pending(void *user, const struct erabi_journal_pending *row)
+{
+    return erabi_pipeline_restore(&((struct erabi_broker *)user)->pipeline, row);
+}
+
+static int load_mark(void *user, const struct erabi_journal_mark *row)
+{
+    return erabi_pipeline_restore_mark(&((struct erabi_broker *)user)->pipeline, row);
+}
+
+static int load_revoked(void *user, const char *party)
+{
+    erabi_registry_restore_revoked(((struct erabi_broker *)user)->registry, party);
+    return 0;
+}
+
+static int open_stores(struct erabi_broker *broker)
+{
+    const struct erabi_config *config = broker->config;
+    char path[PATH_MAX], error[256] = "";
+    if (snprintf(path, sizeof(path), "%s/journal.db", config->state_dir) >= (int)sizeof(path))
+        return complain(config->state_dir, -ENAMETOOLONG);
+    int r = erabi_journal_open(&broker->journal, broker->uv, path, config->limits.journal_queue, error, sizeof(error));
+    if (r < 0) {
+        fprintf(stderr, "erabd: journal %s: %s\n", path, error);
+        return r;
+    }
+    r = erabi_audit_open(&broker->audit, config->audit, broker->owner.sign_secret, config->heads.every, error,
+                         sizeof(error));
+    if (r < 0)
+        fprintf(stderr, "erabd: audit log %s: %s\n", config->audit, error);
+    return r;
+}
+
+static int build_pipeline(struct erabi_broker *broker)
+{
+    static const struct erab_policy *const shipped[] = {
+        [ERAB_IF_R1] = &erab_policy_r1, [ERAB_IF_R2] = &erab_policy_r2, [ERAB_IF_R3] = &erab_policy_r3,
+        [ERAB_IF_R4] = &erab_policy_r4, [ERAB_IF_R5] = &erab_policy_r5,
+    };
+    int r = erabi_registry_new(&broker->registry, broker->config, broker->owner.sign_public, persist_revocation, broker);
+    if (r < 0)
+        return complain("parties", r);
+    for (int i = ERAB_IF_R1; i <= ERAB_IF_R5 && r == 0; i++)
+        if (broker->config->policies >> i & 1)
+            r = erabi_policy_add(&broker->policies, shipped[i]);
+    if (r < 0)
+        return complain("policies", r);
+    size_t n = erabi_registry_count(broker->registry);
+    broker->pipeline = (struct erabi_pipeline){.loop = &broker->loop,
+                                               .config = broker->config,
+                                               .profile = broker->profile,
+                                               .registry = broker->registry,
+                                               .policies = &broker->policies,
+                                               .journal = broker->journal,
+                                               .audit = broker->audit,
+                                               .owner = &broker->owner,
+                                               .outlets = calloc(n * ERAB_IF_COUNT, sizeof(struct erabi_target *)),
+                                               .seqs = calloc(n, sizeof(uint64_t))};
+    return broker->pipeline.outlets && broker->pipeline.seqs ? 0 : complain("parties", -ENOMEM);
+}
+
+static void on_runner_event(void *user, const char *instance, const char *what)
+{
+    struct erabi_broker *broker = user;
+    erabi_record_admin(broker->audit, "adapter", instance, what);
+}
+
+static int start_runner(struct erabi_broker *broker, const struct erabi_config_adapter *adapter)
+{
+    struct erabi_runner_wiring wiring = {.hub = broker->owner.party,
+                                         .config = broker->config,
+                                         .owner_sign_key = broker->owner.sign_public,
+                                         .on_event = on_runner_event,
+                                         .user = broker};
+    char error[256];
+    struct erab_identity local;
+    int r = erab_identity_load(&local, broker->config->local.key_file, error, sizeof(error));
+    if (r == 0) {
+        erabi_copy_bytes(wiring.server_key, local.curve_public, ERAB_KEY_SIZE);
+        erab_identity_wipe(&local);
+        r = erab_identity_load(&wiring.keys, adapter->key_file, error, sizeof(error));
+    }
+    if (r < 0) {
+        fprintf(stderr, "erabd: adapter %s: %s\n", adapter->instance, error);
+        return r;
+    }
+    /* The connection's key lives only as long as this process; the proxy signature key stays. */
+    crypto_box_keypair(wiring.keys.curve_public, wiring.keys.curve_secret);
+    wiring.endpoint = erabi_listener_endpoint(broker->gates[broker->n_gates - 1].listener);
+    r = erabi_registry_add_adapter(broker->registry, adapter->instance, wiring.keys.curve_public,
+                                   wiring.keys.sign_public);
+    if (r == 0)
+        r = erabi_runner_new(&broker->runners[broker->n_runners], broker->uv, adapter, &wiring);
+    erab_identity_wipe(&wiring.keys);
+    if (r < 0)
+        return complain(adapter->instance, r);
+    broker->n_runners++;
+    return 0;
+}
+
+static int start_runners(struct erabi_broker *broker)
+{
+    const struct erabi_config *config = broker->config;
+    broker->runners = calloc(config->n_adapters + 1, sizeof(struct erabi_runner *));
+    if (!broker->runners)
+        return -ENOMEM;
+    if (config->n_adapters && !config->local.mark.line) {
+        fprintf(stderr, "erabd: adapters need the local endpoint: add `local:` with endpoint and key_file\n");
+        return -EINVAL;
+    }
+    int r = 0;
+    for (size_t i = 0; i < config->n_adapters && r == 0; i++)
+        r = start_runner(broker, &config->adapters[i]);
+    return r;
+}
+
+int erabi_broker_start(struct erabi_broker *broker, uv_loop_t *uv, const char *config_path)
+{
+    *broker = (struct erabi_broker){.uv = uv};
+    int r = read_files(broker, config_path);
+    if (r == 0)
+        r = erabi_loop_init(&broker->loop, uv, 0, on_tick, broker);
+    if (r == 0)
+        r = open_stores(broker);
+    if (r == 0)
+        r = build_pipeline(broker);
+    if (r < 0)
+        return r;
+    erabi_audit_set_time(broker->audit, erabi_now_ms(&broker->loop), broker->loop.mono_ms);
+    uv_check_init(uv, &broker->flush);
+    broker->flush.data = broker;
+    uv_check_start(&broker->flush, on_turn);
+    erabi_record_admin(broker->audit, "start", broker->owner.party, "done");
+
+    r = erabi_network_start(broker);
+    if (r == 0)
+        r = start_runners(broker);
+    struct erabi_journal_load load = {load_pending, load_mark, load_revoked, NULL, broker};
+    if (r == 0)
+        r = erabi_journal_load(broker->journal, erabi_now_ms(&broker->loop), &load);
+    if (r == 0) {
+        r = erabi_admin_new(&broker->admin, uv, broker->config->admin_socket, erabi_verbs, broker);
+        if (r < 0)
+            complain(broker->config->admin_socket, r);
+    }
+    return r;
+}
+
+/* ---- stop: runners first (they bring devices into the safe state), then the network, then the stores ---- */
+
+static void on_store_closed(void *user)
+{
+    struct erabi_broker *broker = user;
+    broker->journal = NULL;
+    erabi_audit_close(broker->audit);
+    broker->audit = NULL;
+}
+
+static void on_network_closed(void *user)
+{
+    struct erabi_broker *broker = user;
+    if (--broker->closing > 0)
+        return;
+    erabi_record_admin(broker->audit, "stop", broker->owner.party, "done");
+    uv_close((uv_handle_t *)&broker->flush, NULL);
+    erabi_loop_close(&broker->loop);
+    erabi_journal_close(broker->journal, on_store_closed, broker);
+}
+
+static void on_runner_gone(void *user)
+{
+    struct erabi_broker *broker = user;
+    if (--broker->closing > 0)
+        return;
+    broker->closing = 1 + (broker->admin != NULL);
+    if (broker->admin)
+        erabi_admin_stop(broker->admin, on_network_closed, broker);
+    erabi_transport_stop(broker->transport, on_network_closed, broker);
+}
+
+void erabi_broker_stop(struct erabi_broker *broker)
+{
+    if (broker->stopping)
+        return;
+    broker->stopping = true;
+    broker->closing = (int)broker->n_runners + 1;
+    for (size_t i = 0; i < broker->n_runners; i++)
+        erabi_runner_stop(broker->runners[i], on_runner_gone, broker);
+    on_runner_gone(broker);
+}
+
+void erabi_broker_deinit(struct erabi_broker *broker)
+{
+    erabi_pipeline_deinit(&broker->pipeline);
+    erabi_policy_deinit(&broker->policies);
+    erabi_registry_free(broker->registry);
+    erabi_profile_free(broker->profile);
+    erabi_config_free(broker->config);
+    erab_identity_wipe(&broker->owner);
+    free(broker->gates);
+    free(broker->uplinks);
+    free(broker->runners);
+    erabi_loop_deinit(&broker->loop);
+}

@@ -1,0 +1,246 @@
+#include "config/config.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/cleanup.h"
+#include "config/check.h"
+
+static unsigned choose_role(const char *name)
+{
+    return (unsigned)erab_role_from_name(name);
+}
+
+static unsigned choose_interface(const char *name)
+{
+    return (unsigned)erab_interface_from_name(name);
+}
+
+static unsigned choose_listener(const char *name)
+{
+    enum erab_interface v = erab_interface_from_name(name);
+    return v == ERAB_IF_INFO ? 0 : (unsigned)v;
+}
+
+static unsigned choose_policy(const char *name)
+{
+    enum erab_interface v = erab_interface_from_name(name);
+    return v > ERAB_IF_R5 ? 0 : (unsigned)v;
+}
+
+static unsigned choose_type(const char *name)
+{
+    return (unsigned)erab_type_from_name(name);
+}
+
+static unsigned choose_kind(const char *name)
+{
+    static const char *const names[] = {"", "self", "local", "adapter", "uplink"};
+    for (unsigned i = 1; i < sizeof(names) / sizeof(names[0]); i++)
+        if (strcmp(name, names[i]) == 0)
+            return i;
+    return 0;
+}
+
+static bool check_path(const char *text)
+{
+    return text[0] == '/' && strlen(text) < 4096 && !strstr(text, "/../");
+}
+
+static bool check_tcp(const char *text)
+{
+    return strncmp(text, "tcp://", 6) == 0 && strlen(text) < 128 && strrchr(text, ':') > text + 5;
+}
+
+static bool check_ipc(const char *text)
+{
+    return strncmp(text, "ipc:///", 7) == 0 && strlen(text) < 100;
+}
+
+static bool check_word(const char *text)
+{
+    return strlen(text) <= 63;
+}
+
+#define PATH_RIGHT "an absolute path without '..'"
+#define ID_RIGHT   "an id as alder.rest"
+#define ROLE_RIGHT "tso ac ra retailer ems-server ems-controller gateway device sensor maker body"
+#define KEY_RIGHT  "64 hex digits, as 'erab key show' prints them"
+
+#define AT(type, member) .offset = offsetof(struct erabi_config_##type, member)
+#define LIST_AT(type, member)                                                                                \
+    .offset = offsetof(struct erabi_config_##type, member), .count_offset = offsetof(struct erabi_config_##type, n_##member)
+
+static const struct erabi_option owner_table[] = {
+    {"party", ERABI_OPT_ID, AT(owner, party), .required = true, .right = ID_RIGHT},
+    {"role", ERABI_OPT_CHOICE, AT(owner, role), .required = true, .choose = choose_role, .right = ROLE_RIGHT},
+    {"firm", ERABI_OPT_ID, AT(owner, firm), .required = true, .right = "the firm's id"},
+    {"key_file", ERABI_OPT_TEXT, AT(owner, key_file), .required = true, .check = check_path, .right = PATH_RIGHT},
+    {0},
+};
+
+static const struct erabi_option listener_table[] = {
+    {"interface", ERABI_OPT_CHOICE, AT(listener, interface), .required = true, .choose = choose_listener,
+     .right = "r1 r2 r3 r4 r5 internal"},
+    {"endpoint", ERABI_OPT_TEXT, AT(listener, endpoint), .required = true, .check = check_tcp,
+     .right = "tcp://ADDRESS:PORT"},
+    {"key_file", ERABI_OPT_TEXT, AT(listener, key_file), .required = true, .check = check_path, .right = PATH_RIGHT},
+    {0},
+};
+
+static const struct erabi_option local_table[] = {
+    {"endpoint", ERABI_OPT_TEXT, AT(local, endpoint), .required = true, .check = check_ipc,
+     .right = "ipc:///absolute/path"},
+    {"key_file", ERABI_OPT_TEXT, AT(local, key_file), .required = true, .check = check_path, .right = PATH_RIGHT},
+    {0},
+};
+
+static const struct erabi_option attachment_table[] = {
+    {"kind", ERABI_OPT_CHOICE, AT(attachment, kind), .required = true, .choose = choose_kind,
+     .right = "self local adapter uplink"},
+    {"interfaces", ERABI_OPT_MASK, AT(attachment, interfaces), .choose = choose_interface,
+     .right = "a list of r1 r2 r3 r4 r5 internal info"},
+    {"types", ERABI_OPT_MASK, AT(attachment, types), .choose = choose_type,
+     .right = "a list of message types as [dispatch, opt]"},
+    {"speaks_for", ERABI_OPT_IDS, LIST_AT(attachment, speaks_for), .max = ERABI_PARTIES_MAX,
+     .right = "a list of party ids"},
+    {0},
+};
+
+static const struct erabi_option party_table[] = {
+    {"id", ERABI_OPT_ID, AT(party, id), .required = true, .right = ID_RIGHT},
+    {"role", ERABI_OPT_CHOICE, AT(party, role), .required = true, .choose = choose_role, .right = ROLE_RIGHT},
+    {"firm", ERABI_OPT_ID, AT(party, firm), .required = true, .right = "the firm's id"},
+    {"curve_keys", ERABI_OPT_KEYS, LIST_AT(party, curve_keys), .max = 4, .right = KEY_RIGHT},
+    {"sign_keys", ERABI_OPT_KEYS, LIST_AT(party, sign_keys), .max = 4, .right = KEY_RIGHT},
+    {"attachment", ERABI_OPT_SECTION, AT(party, attachment), .table = attachment_table, .right = "a section"},
+    {"represented_by", ERABI_OPT_ID, AT(party, represented_by), .right = "a party or an adapter's instance"},
+    {0},
+};
+
+static const struct erabi_option uplink_table[] = {
+    {"party", ERABI_OPT_ID, AT(uplink, party), .required = true, .right = ID_RIGHT},
+    {"endpoint", ERABI_OPT_TEXT, AT(uplink, endpoint), .required = true, .check = check_tcp,
+     .right = "tcp://ADDRESS:PORT"},
+    {"server_key", ERABI_OPT_KEY, AT(uplink, server_key), .required = true, .right = KEY_RIGHT},
+    {0},
+};
+
+static const struct erabi_option group_table[] = {
+    {"id", ERABI_OPT_ID, AT(group, id), .required = true, .right = "an id without '@'"},
+    {"owner", ERABI_OPT_ID, AT(group, owner), .required = true, .right = ID_RIGHT},
+    {"members", ERABI_OPT_IDS, LIST_AT(group, members), .required = true, .min = 1, .max = ERABI_PARTIES_MAX,
+     .right = "a list of party ids"},
+    {0},
+};
+
+static const struct erabi_option adapter_table[] = {
+    {"instance", ERABI_OPT_ID, AT(adapter, instance), .required = true, .right = "a name of your choice"},
+    {"module", ERABI_OPT_TEXT, AT(adapter, module), .required = true, .check = check_path, .right = PATH_RIGHT},
+    {"name", ERABI_OPT_TEXT, AT(adapter, name), .required = true, .check = check_word,
+     .right = "the adapter's name in the module"},
+    {"key_file", ERABI_OPT_TEXT, AT(adapter, key_file), .required = true, .check = check_path, .right = PATH_RIGHT},
+    {"parties", ERABI_OPT_IDS, LIST_AT(adapter, parties), .required = true, .min = 1, .max = ERABI_PARTIES_MAX,
+     .right = "a list of party ids"},
+    {"options", ERABI_OPT_PAIRS, LIST_AT(adapter, options), .max = 256, .right = "names and values"},
+    {0},
+};
+
+#define LIMIT(name, least, most, usual)                                                                      \
+    {#name, ERABI_OPT_U64, AT(limits, name), .min = least, .max = most, .fallback = usual,                   \
+     .right = "a whole number, " #least " to " #most ", usually " #usual}
+
+static const struct erabi_option limits_table[] = {
+    LIMIT(connections, 8, 1000000, 8192),
+    LIMIT(messages_per_second, 1, 10000000, 2000),
+    LIMIT(queue_messages, 8, 1048576, 1024),
+    LIMIT(command_lifetime_ms, 1000, 604800000, 86400000),
+    LIMIT(control_lifetime_ms, 1000, 2678400000, 604800000),
+    LIMIT(journal_queue, 64, 1048576, 16384),
+    LIMIT(replay_marks, 1000, 100000000, 1000000),
+    LIMIT(dispatch_block_ms, 0, 604800000, 0),
+    {0},
+};
+
+static const struct erabi_option heads_table[] = {
+    {"every", ERABI_OPT_U64, AT(heads, every), .min = 1, .max = 1000000, .fallback = 1000, .right = "a whole number"},
+    {"to", ERABI_OPT_IDS, LIST_AT(heads, to), .max = 16, .right = "a list of party ids"},
+    {0},
+};
+
+#define TOP(member)      .offset = offsetof(struct erabi_config, member)
+#define TOP_LIST(member) TOP(member), .count_offset = offsetof(struct erabi_config, n_##member)
+
+static const struct erabi_option top_table[] = {
+    {"owner", ERABI_OPT_SECTION, TOP(owner), .required = true, .table = owner_table, .right = "a section"},
+    {"profile", ERABI_OPT_TEXT, TOP(profile), .required = true, .check = check_path, .right = PATH_RIGHT},
+    {"state_dir", ERABI_OPT_TEXT, TOP(state_dir), .required = true, .check = check_path, .right = PATH_RIGHT},
+    {"audit", ERABI_OPT_TEXT, TOP(audit), .required = true, .check = check_path, .right = PATH_RIGHT},
+    {"admin_socket", ERABI_OPT_TEXT, TOP(admin_socket), .required = true, .check = check_path, .right = PATH_RIGHT},
+    {"listeners", ERABI_OPT_SECTIONS, TOP_LIST(listeners), .max = 32, .table = listener_table,
+     .item_size = sizeof(struct erabi_config_listener), .right = "a list of sections"},
+    {"local", ERABI_OPT_SECTION, TOP(local), .table = local_table, .right = "a section"},
+    {"parties", ERABI_OPT_SECTIONS, TOP_LIST(parties), .required = true, .min = 1, .max = ERABI_PARTIES_MAX,
+     .table = party_table, .item_size = sizeof(struct erabi_config_party), .right = "a list of sections"},
+    {"uplinks", ERABI_OPT_SECTIONS, TOP_LIST(uplinks), .max = 64, .table = uplink_table,
+     .item_size = sizeof(struct erabi_config_uplink), .right = "a list of sections"},
+    {"groups", ERABI_OPT_SECTIONS, TOP_LIST(groups), .table = group_table,
+     .item_size = sizeof(struct erabi_config_group), .right = "a list of sections"},
+    {"adapters", ERABI_OPT_SECTIONS, TOP_LIST(adapters), .max = 64, .table = adapter_table,
+     .item_size = sizeof(struct erabi_config_adapter), .right = "a list of sections"},
+    {"policies", ERABI_OPT_MASK, TOP(policies), .required = true, .choose = choose_policy,
+     .right = "a list of r1 r2 r3 r4 r5"},
+    {"limits", ERABI_OPT_SECTION, TOP(limits), .table = limits_table, .right = "a section"},
+    {"heads", ERABI_OPT_SECTION, TOP(heads), .table = heads_table, .right = "a section"},
+    {0},
+};
+
+void erabi_config_free(struct erabi_config *config)
+{
+    if (!config)
+        return;
+    erabi_options_free(top_table, config);
+    free(config);
+}
+
+static void config_freep(struct erabi_config **config)
+{
+    erabi_config_free(*config);
+}
+
+static void yaml_freep(struct erabi_yaml_node **node)
+{
+    erabi_yaml_free(*node);
+}
+
+int erabi_config_load(struct erabi_config **out, const char *path, struct erabi_config_errors *errors)
+{
+    *out = NULL;
+    _cleanup_(yaml_freep) struct erabi_yaml_node *root = NULL;
+    int r = erabi_yaml_load(&root, path, errors);
+    if (r < 0)
+        return r;
+    _cleanup_(config_freep) struct erabi_config *config = calloc(1, sizeof(*config));
+    if (!config)
+        return -ENOMEM;
+    bool good = erabi_options_fill(top_table, config, root, path, errors);
+    /* Cross checks look at what could be read, so that one run tells everything. */
+    if (!erabi_config_check(config, path, errors) || !good)
+        return -EINVAL;
+    *out = erabi_take(config);
+    return 0;
+}
+
+const struct erabi_config_party *erabi_config_party(const struct erabi_config *config, const char *id)
+{
+    for (size_t i = 0; i < config->n_parties; i++)
+        if (strcmp(config->parties[i].id, id) == 0)
+            return &config->parties[i];
+    return NULL;
+}
+
+void erabi_config_print_options(void *file)
+{
+    erabi_options_print(top_table, file);
+}

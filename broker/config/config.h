@@ -1,0 +1,143 @@
+/* The broker's configuration: immutable once loaded; any thread may read it. */
+#ifndef ERABI_CONFIG_H
+#define ERABI_CONFIG_H
+
+#include <erab/types.h>
+
+#include "config/options.h"
+
+#define ERABI_PARTIES_MAX 65536u
+
+typedef char erabi_party_text[ERAB_PARTY_MAX + 1];
+typedef uint8_t erabi_key_bytes[ERAB_KEY_SIZE];
+
+/* How a key is attached. */
+enum erabi_attachment_kind {
+    ERABI_ATTACH_NONE,
+    ERABI_ATTACH_SELF,    /* a party that connects by itself */
+    ERABI_ATTACH_LOCAL,   /* the owner's application, speaks for the owner, on the local endpoint */
+    ERABI_ATTACH_ADAPTER, /* a module in a runner, on the local endpoint */
+    ERABI_ATTACH_UPLINK,  /* another broker: its owner, speaks for the parties behind it */
+};
+
+struct erabi_config_owner {
+    struct erabi_mark mark;
+    erabi_party_text party;
+    unsigned role;
+    erabi_party_text firm;
+    char *key_file;
+};
+
+struct erabi_config_listener {
+    struct erabi_mark mark;
+    unsigned interface; /* ERAB_IF_R1 .. ERAB_IF_R5 or ERAB_IF_INTERNAL */
+    char *endpoint;     /* tcp:// */
+    char *key_file;
+};
+
+struct erabi_config_local {
+    struct erabi_mark mark; /* line 0: there is no local endpoint */
+    char *endpoint;         /* ipc:// */
+    char *key_file;
+};
+
+struct erabi_config_attachment {
+    struct erabi_mark mark;
+    unsigned kind;
+    uint64_t interfaces; /* bits 1 << enum erab_interface; 0 = those of its listeners by role pair */
+    uint64_t types;      /* bits 1 << enum erab_type; 0 in the file = all; never 0 once loaded */
+    erabi_party_text *speaks_for;
+    size_t n_speaks_for;
+};
+
+/* The owner itself stands in the list as well (its sign key comes from its key file, more may be given here). A local
+ * application is an entry of kind local with its own id and curve keys and without sign keys. */
+struct erabi_config_party {
+    struct erabi_mark mark;
+    erabi_party_text id;
+    unsigned role;
+    erabi_party_text firm;
+    erabi_key_bytes *curve_keys;
+    size_t n_curve_keys;
+    erabi_key_bytes *sign_keys;
+    size_t n_sign_keys;
+    struct erabi_config_attachment attachment; /* kind NONE: represented by another entry */
+    erabi_party_text represented_by;           /* "" or the party or adapter instance that signs for it */
+};
+
+struct erabi_config_uplink {
+    struct erabi_mark mark;
+    erabi_party_text party; /* the other broker's owner */
+    char *endpoint;
+    erabi_key_bytes server_key;
+};
+
+struct erabi_config_group {
+    struct erabi_mark mark;
+    erabi_party_text id; /* without '@' */
+    erabi_party_text owner;
+    erabi_party_text *members;
+    size_t n_members;
+};
+
+struct erabi_config_adapter {
+    struct erabi_mark mark;
+    erabi_party_text instance;
+    char *module; /* absolute path */
+    char *name;   /* of the adapter in the module */
+    char *key_file; /* its proxy sign keys */
+    erabi_party_text *parties;
+    size_t n_parties;
+    struct erabi_option_pair *options;
+    size_t n_options;
+};
+
+struct erabi_config_limits {
+    struct erabi_mark mark;
+    uint64_t connections;             /* [8192] */
+    uint64_t messages_per_second;     /* per key [2000] */
+    uint64_t queue_messages;          /* per recipient and lane [1024] */
+    uint64_t command_lifetime_ms;     /* most, [86400000] */
+    uint64_t control_lifetime_ms;     /* most, [604800000] */
+    uint64_t journal_queue;           /* entries waiting for a commit [16384] */
+    uint64_t replay_marks;            /* [1000000] */
+    uint64_t dispatch_block_ms;       /* bound of an open-ended dispatch; 0 = refuse [0] */
+};
+
+struct erabi_config_heads {
+    struct erabi_mark mark;
+    uint64_t every;       /* records between signed heads [1000] */
+    erabi_party_text *to; /* parties that are handed each head */
+    size_t n_to;
+};
+
+struct erabi_config {
+    struct erabi_mark mark;
+    struct erabi_config_owner owner;
+    char *profile;      /* absolute path */
+    char *state_dir;    /* absolute path */
+    char *audit;        /* absolute path */
+    char *admin_socket; /* absolute path */
+    struct erabi_config_listener *listeners;
+    size_t n_listeners;
+    struct erabi_config_local local;
+    struct erabi_config_party *parties;
+    size_t n_parties;
+    struct erabi_config_uplink *uplinks;
+    size_t n_uplinks;
+    struct erabi_config_group *groups;
+    size_t n_groups;
+    struct erabi_config_adapter *adapters;
+    size_t n_adapters;
+    uint64_t policies; /* bits 1 << ERAB_IF_R1 .. R5 */
+    struct erabi_config_limits limits;
+    struct erabi_config_heads heads;
+};
+
+/* All or nothing: 0 and the caller owns *out, or a negative errno with every fault in `errors`. Opens no key file. */
+int erabi_config_load(struct erabi_config **out, const char *path, struct erabi_config_errors *errors);
+void erabi_config_free(struct erabi_config *config);
+/* The entry of a party or NULL. A walk over the list: for start-up, not for the data plane (registry). */
+const struct erabi_config_party *erabi_config_party(const struct erabi_config *config, const char *id);
+void erabi_config_print_options(void *file);
+#endif

@@ -1,0 +1,229 @@
+#include "host/runner.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include <jansson.h>
+#include <sodium.h>
+
+#include "base/cleanup.h"
+
+#define BACKOFF_FIRST_MS 1000u
+#define BACKOFF_MAX_MS   60000u
+#define STOP_MS          6000u
+#define PATH_BYTES       4096u
+
+struct erabi_runner {
+    uv_loop_t *loop;
+    const struct erabi_config_adapter *adapter;
+    struct erabi_runner_wiring wiring;
+    uv_process_t process;
+    uv_timer_t timer;
+    uint64_t backoff_ms;
+    bool running, stopping;
+    int open_handles;
+    void (*done)(void *user);
+    void *done_user;
+};
+
+static json_t *hex(const uint8_t *bytes, size_t size)
+{
+    char text[2 * ERAB_SIGN_SECRET + 1];
+    sodium_bin2hex(text, sizeof(text), bytes, size);
+    json_t *value = json_string(text);
+    sodium_memzero(text, sizeof(text));
+    return value;
+}
+
+static json_t *trusted_parties(const struct erabi_runner *runner)
+{
+    const struct erabi_config *config = runner->wiring.config;
+    json_t *trusted = json_array();
+    json_array_append_new(trusted, json_pack("{s:s, s:o}", "party", config->owner.party, "sign_key",
+                                             hex(runner->wiring.owner_sign_key, ERAB_KEY_SIZE)));
+    for (size_t i = 0; i < config->n_parties; i++)
+        for (size_t k = 0; k < config->parties[i].n_sign_keys; k++)
+            json_array_append_new(trusted, json_pack("{s:s, s:o}", "party", config->parties[i].id, "sign_key",
+                                                     hex(config->parties[i].sign_keys[k], ERAB_KEY_SIZE)));
+    return trusted;
+}
+
+static json_t *document(const struct erabi_runner *runner)
+{
+    const struct erabi_config_adapter *adapter = runner->adapter;
+    const struct erab_identity *keys = &runner->wiring.keys;
+    json_t *parties = json_array(), *options = json_object();
+    for (size_t i = 0; i < adapter->n_parties; i++)
+        json_array_append_new(parties, json_string(adapter->parties[i]));
+    for (size_t i = 0; i < adapter->n_options; i++)
+        json_object_set_new(options, adapter->options[i].key, json_string(adapter->options[i].value));
+    return json_pack("{s:s, s:s, s:s, s:s, s:o, s:s, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:s}", "instance",
+                     adapter->instance, "module", adapter->module, "adapter", adapter->name, "endpoint",
+                     runner->wiring.endpoint, "server_key", hex(runner->wiring.server_key, ERAB_KEY_SIZE), "hub",
+                     runner->wiring.hub, "curve_public", hex(keys->curve_public, ERAB_KEY_SIZE), "curve_secret",
+                     hex(keys->curve_secret, ERAB_KEY_SIZE), "sign_public", hex(keys->sign_public, ERAB_KEY_SIZE),
+                     "sign_secret", hex(keys->sign_secret, ERAB_SIGN_SECRET), "parties", parties, "trusted",
+                     trusted_parties(runner), "options", options, "state_dir", runner->wiring.config->state_dir);
+}
+
+/* The document in a memory file, read from its start; the descriptor is the caller's. */
+static int document_fd(const struct erabi_runner *runner)
+{
+    json_t *json = document(runner);
+    char *text = json ? json_dumps(json, JSON_COMPACT) : NULL;
+    json_decref(json);
+    if (!text)
+        return -ENOMEM;
+    size_t size = strlen(text);
+    int fd = memfd_create("erab-runner", MFD_CLOEXEC);
+    int r = fd < 0 ? -errno : 0;
+    if (r == 0 && write(fd, text, size) != (ssize_t)size)
+        r = -EIO;
+    if (r == 0 && lseek(fd, 0, SEEK_SET) < 0)
+        r = -errno;
+    sodium_memzero(text, size);
+    free(text);
+    if (r < 0 && fd >= 0)
+        close(fd);
+    return r < 0 ? r : fd;
+}
+
+/* Beside erabd; in a build tree beside its folder. */
+static int runner_path(char path[PATH_BYTES])
+{
+    char exe[PATH_BYTES];
+    size_t size = sizeof(exe);
+    int r = uv_exepath(exe, &size);
+    if (r < 0)
+        return r;
+    char *slash = strrchr(exe, '/');
+    if (!slash)
+        return -ENOENT;
+    *slash = '\0';
+    const char *const places[] = {"erab-runner", "../runner/erab-runner"};
+    for (size_t i = 0; i < 2; i++)
+        if (snprintf(path, PATH_BYTES, "%s/%s", exe, places[i]) < (int)PATH_BYTES && access(path, X_OK) == 0)
+            return 0;
+    return -ENOENT;
+}
+
+static void start_process(struct erabi_runner *runner);
+
+static void on_handle_closed(uv_handle_t *handle)
+{
+    struct erabi_runner *runner = handle->data;
+    if (--runner->open_handles > 0)
+        return;
+    void (*done)(void *user) = runner->done;
+    void *user = runner->done_user;
+    sodium_memzero(&runner->wiring.keys, sizeof(runner->wiring.keys));
+    free(runner);
+    if (done)
+        done(user);
+}
+
+static void close_all(struct erabi_runner *runner)
+{
+    uv_close((uv_handle_t *)&runner->timer, on_handle_closed);
+}
+
+static void on_timer(uv_timer_t *timer)
+{
+    struct erabi_runner *runner = timer->data;
+    if (runner->stopping && runner->running)
+        uv_process_kill(&runner->process, SIGKILL);
+    else if (!runner->stopping)
+        start_process(runner);
+}
+
+static void later(struct erabi_runner *runner)
+{
+    uv_timer_start(&runner->timer, on_timer, runner->backoff_ms, 0);
+    runner->backoff_ms = runner->backoff_ms * 2 < BACKOFF_MAX_MS ? runner->backoff_ms * 2 : BACKOFF_MAX_MS;
+}
+
+static void on_process_closed(uv_handle_t *handle)
+{
+    struct erabi_runner *runner = handle->data;
+    runner->running = false;
+    runner->open_handles--;
+    if (runner->stopping)
+        close_all(runner);
+    else
+        later(runner);
+}
+
+static void on_exit_of(uv_process_t *process, int64_t status, int signal)
+{
+    struct erabi_runner *runner = process->data;
+    fprintf(stderr, "erabd: adapter %s ended (status %d, signal %d)%s\n", runner->adapter->instance, (int)status,
+            signal, runner->stopping ? "" : ", is started again");
+    runner->wiring.on_event(runner->wiring.user, runner->adapter->instance, "ended");
+    uv_close((uv_handle_t *)process, on_process_closed);
+}
+
+static void start_process(struct erabi_runner *runner)
+{
+    char path[PATH_BYTES];
+    int r = runner_path(path);
+    _close_ int fd = r < 0 ? -1 : document_fd(runner);
+    if (r == 0 && fd < 0)
+        r = fd;
+    if (r == 0) {
+        char *args[] = {path, (char *)(uintptr_t)"--config-fd", (char *)(uintptr_t)"3", NULL};
+        uv_stdio_container_t stdio[4] = {{.flags = UV_IGNORE},
+                                         {.flags = UV_IGNORE},
+                                         {.flags = UV_INHERIT_FD, .data.fd = 2},
+                                         {.flags = UV_INHERIT_FD, .data.fd = fd}};
+        uv_process_options_t options = {
+            .exit_cb = on_exit_of, .file = path, .args = args, .stdio = stdio, .stdio_count = 4};
+        r = uv_spawn(runner->loop, &runner->process, &options);
+        runner->open_handles++; /* also after a failed spawn the handle has to be closed */
+        runner->process.data = runner;
+        if (r < 0)
+            uv_close((uv_handle_t *)&runner->process, on_process_closed);
+    } else {
+        later(runner);
+    }
+    runner->running = r == 0;
+    if (r < 0)
+        fprintf(stderr, "erabd: adapter %s: erab-runner cannot be started: %s\n", runner->adapter->instance,
+                strerror(-r));
+    runner->wiring.on_event(runner->wiring.user, runner->adapter->instance, r < 0 ? "not started" : "started");
+}
+
+int erabi_runner_new(struct erabi_runner **out, uv_loop_t *loop, const struct erabi_config_adapter *adapter,
+                     const struct erabi_runner_wiring *wiring)
+{
+    struct erabi_runner *runner = calloc(1, sizeof(*runner));
+    if (!runner)
+        return -ENOMEM;
+    runner->loop = loop;
+    runner->adapter = adapter;
+    runner->wiring = *wiring;
+    runner->backoff_ms = BACKOFF_FIRST_MS;
+    uv_timer_init(loop, &runner->timer);
+    runner->timer.data = runner;
+    runner->open_handles = 1;
+    start_process(runner);
+    *out = runner;
+    return 0;
+}
+
+void erabi_runner_stop(struct erabi_runner *runner, void (*done)(void *user), void *user)
+{
+    runner->stopping = true;
+    runner->done = done;
+    runner->done_user = user;
+    if (runner->running) {
+        uv_process_kill(&runner->process, SIGTERM);
+        uv_timer_start(&runner->timer, on_timer, STOP_MS, 0);
+    } else if (runner->open_handles == 1) {
+        close_all(runner);
+    } /* else the closing of the failed process goes on in on_process_closed */
+}

@@ -1,0 +1,32 @@
+/* Keeps one erab-runner process alive for an adapter of the configuration. Its keys and options travel in a
+ * JSON document on an inherited descriptor, never on the command line. A runner that ends is started again
+ * after 1 s, doubling to 60 s. Loop thread. */
+#ifndef ERABI_HOST_RUNNER_H
+#define ERABI_HOST_RUNNER_H
+
+#include <uv.h>
+
+#include <erab/identity.h>
+
+#include "config/config.h"
+
+struct erabi_runner;
+
+struct erabi_runner_wiring {
+    const char *hub;                    /* owner's party id */
+    const char *endpoint;               /* of the local listener */
+    uint8_t server_key[ERAB_KEY_SIZE];  /* of the local listener */
+    const struct erabi_config *config;  /* borrowed: parties whose signatures it may believe */
+    const uint8_t *owner_sign_key;
+    struct erab_identity keys;          /* copied and wiped at free: connection pair, proxy sign pair */
+    void (*on_event)(void *user, const char *instance, const char *what); /* for the audit */
+    void *user;
+};
+
+/* `adapter` is borrowed. The process is started at once. 0 or a negative errno. */
+int erabi_runner_new(struct erabi_runner **out, uv_loop_t *loop, const struct erabi_config_adapter *adapter,
+                     const struct erabi_runner_wiring *wiring);
+/* SIGTERM, then SIGKILL after 6 s; frees itself when the process is gone, then calls `done`. */
+void erabi_runner_stop(struct erabi_runner *runner, void (*done)(void *user), void *user);
+
+#endif

@@ -1,0 +1,409 @@
+#include "identity/registry.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <sodium.h>
+
+#include "base/cleanup.h"
+#include "base/cursor.h"
+
+#define ADAPTER_KEYS_MAX 256u
+#define SIGN_KEYS_MAX    8u
+
+struct party {
+    struct erabi_registry_party seen;
+    erabi_party_text id, firm, represented_by;
+    erabi_key_bytes sign_keys[SIGN_KEYS_MAX];
+    const uint8_t *key; /* by which it is reached; in a key row */
+    uint32_t next;      /* in its hash chain */
+};
+
+struct attached {
+    struct erabi_attachment seen;
+    erabi_party_text name;
+    uint32_t *speaks_for;
+};
+
+struct key_row {
+    erabi_key_bytes key;
+    uint32_t attachment;
+    uint32_t next;
+};
+
+struct erabi_registry {
+    uint8_t seed[crypto_shorthash_KEYBYTES]; /* so that nobody outside can choose colliding ids */
+    uint32_t buckets;                        /* a power of two */
+    uint32_t *by_id, *by_key;
+    struct party *parties;
+    uint32_t n_parties, owner;
+    struct attached *attachments;
+    uint32_t n_attachments;
+    struct key_row *keys;
+    uint32_t n_keys, most_keys;
+    struct erabi_config_adapter *adapters; /* names and parties only */
+    size_t n_adapters;
+    erabi_registry_persist persist;
+    void *user;
+};
+
+static uint32_t bucket(const struct erabi_registry *r, const void *bytes, size_t n)
+{
+    union {
+        uint8_t bytes[crypto_shorthash_BYTES];
+        uint64_t number;
+    } hash;
+    crypto_shorthash(hash.bytes, bytes, n, r->seed);
+    return (uint32_t)hash.number & (r->buckets - 1);
+}
+
+static struct party *find_party(const struct erabi_registry *r, const char *id)
+{
+    uint32_t i = r->by_id[bucket(r, id, strnlen(id, ERAB_PARTY_MAX + 1))];
+    while (i != ERABI_PARTY_NONE && strcmp(r->parties[i].id, id) != 0)
+        i = r->parties[i].next;
+    return i == ERABI_PARTY_NONE ? NULL : &r->parties[i];
+}
+
+static struct key_row *find_key(const struct erabi_registry *r, const uint8_t key[ERAB_KEY_SIZE])
+{
+    uint32_t i = r->by_key[bucket(r, key, ERAB_KEY_SIZE)];
+    while (i != ERABI_PARTY_NONE && sodium_memcmp(r->keys[i].key, key, ERAB_KEY_SIZE) != 0)
+        i = r->keys[i].next;
+    return i == ERABI_PARTY_NONE ? NULL : &r->keys[i];
+}
+
+static int add_key(struct erabi_registry *r, const uint8_t *key, uint32_t attachment)
+{
+    if (find_key(r, key))
+        return -EEXIST;
+    if (r->n_keys == r->most_keys)
+        return -ENOSPC;
+    struct key_row *row = &r->keys[r->n_keys];
+    erabi_copy_bytes(row->key, key, ERAB_KEY_SIZE);
+    row->attachment = attachment;
+    uint32_t *head = &r->by_key[bucket(r, key, ERAB_KEY_SIZE)];
+    row->next = *head;
+    *head = r->n_keys++;
+    const struct erabi_attachment *a = &r->attachments[attachment].seen;
+    for (size_t i = 0; i < a->n_speaks_for && a->kind != ERABI_ATTACH_LOCAL; i++)
+        if (!r->parties[a->speaks_for[i]].key)
+            r->parties[a->speaks_for[i]].key = row->key;
+    return 0;
+}
+
+static int add_sign_key(struct party *p, const uint8_t *key)
+{
+    size_t n = p->seen.n_sign_keys;
+    for (size_t i = 0; i < n; i++)
+        if (sodium_memcmp(p->sign_keys[i], key, ERAB_KEY_SIZE) == 0)
+            return 0;
+    if (n == SIGN_KEYS_MAX)
+        return -ENOSPC;
+    erabi_copy_bytes(p->sign_keys[n], key, ERAB_KEY_SIZE);
+    p->seen.n_sign_keys = n + 1;
+    return 0;
+}
+
+static int add_party(struct erabi_registry *r, const struct erabi_config_party *from)
+{
+    if (find_party(r, from->id))
+        return -EEXIST;
+    uint32_t index = r->n_parties;
+    struct party *p = &r->parties[index];
+    erabi_copy_text(p->id, sizeof(p->id), from->id);
+    erabi_copy_text(p->firm, sizeof(p->firm), from->firm);
+    erabi_copy_text(p->represented_by, sizeof(p->represented_by), from->represented_by);
+    p->seen = (struct erabi_registry_party){
+        .index = index,
+        .id = p->id,
+        .role = (enum erab_role)from->role,
+        .firm = p->firm,
+        .represented_by = p->represented_by,
+        .sign_keys = p->sign_keys,
+        .local = from->attachment.kind == ERABI_ATTACH_LOCAL,
+    };
+    uint32_t *head = &r->by_id[bucket(r, p->id, strlen(p->id))];
+    p->next = *head;
+    *head = index;
+    r->n_parties++;
+    for (size_t i = 0; i < from->n_sign_keys; i++)
+        if (add_sign_key(p, from->sign_keys[i]) < 0)
+            return -ENOSPC;
+    return 0;
+}
+
+static int by_number(const void *a, const void *b)
+{
+    uint32_t x = *(const uint32_t *)a, y = *(const uint32_t *)b;
+    return (x > y) - (x < y);
+}
+
+/* A new attachment speaking for these ids; its index in *out. */
+static int add_attachment(struct erabi_registry *r, enum erabi_attachment_kind kind, uint32_t party, const char *name,
+                          erabi_party_text *ids, size_t n, uint32_t *out)
+{
+    struct attached *a = &r->attachments[r->n_attachments];
+    a->speaks_for = calloc(n ? n : 1, sizeof(*a->speaks_for));
+    if (!a->speaks_for)
+        return -ENOMEM;
+    *out = r->n_attachments++;
+    for (size_t i = 0; i < n; i++) {
+        const struct party *p = find_party(r, ids[i]);
+        if (!p)
+            return -ENOENT;
+        a->speaks_for[i] = p->seen.index;
+    }
+    qsort(a->speaks_for, n, sizeof(*a->speaks_for), by_number);
+    erabi_copy_text(a->name, sizeof(a->name), name);
+    a->seen = (struct erabi_attachment){
+        .kind = kind,
+        .party = party,
+        .name = a->name,
+        .speaks_for = a->speaks_for,
+        .n_speaks_for = n,
+        .types = ~0ull,
+        .epoch = 1,
+    };
+    return 0;
+}
+
+static int attach_party(struct erabi_registry *r, const struct erabi_config_party *from, uint32_t index)
+{
+    if (from->attachment.kind == ERABI_ATTACH_NONE)
+        return 0;
+    uint32_t at;
+    int f = add_attachment(r, (enum erabi_attachment_kind)from->attachment.kind, index, from->id,
+                           from->attachment.speaks_for, from->attachment.n_speaks_for, &at);
+    if (f < 0)
+        return f;
+    r->attachments[at].seen.interfaces = from->attachment.interfaces;
+    r->attachments[at].seen.types = from->attachment.types;
+    for (size_t i = 0; i < from->n_curve_keys; i++)
+        if ((f = add_key(r, from->curve_keys[i], at)) < 0)
+            return f;
+    return 0;
+}
+
+/* The other end of a connection that we dial is known by its server key. */
+static int attach_uplink(struct erabi_registry *r, const struct erabi_config_uplink *uplink)
+{
+    const struct party *p = find_party(r, uplink->party);
+    if (!p)
+        return -ENOENT;
+    erabi_party_text id;
+    erabi_copy_text(id, sizeof(id), uplink->party);
+    uint32_t at;
+    int f = add_attachment(r, ERABI_ATTACH_UPLINK, p->seen.index, id, &id, 1, &at);
+    return f < 0 ? f : add_key(r, uplink->server_key, at);
+}
+
+static int copy_adapters(struct erabi_registry *r, const struct erabi_config *config)
+{
+    r->adapters = calloc(config->n_adapters + 1, sizeof(*r->adapters));
+    if (!r->adapters)
+        return -ENOMEM;
+    for (; r->n_adapters < config->n_adapters; r->n_adapters++) {
+        const struct erabi_config_adapter *from = &config->adapters[r->n_adapters];
+        struct erabi_config_adapter *to = &r->adapters[r->n_adapters];
+        erabi_copy_text(to->instance, sizeof(to->instance), from->instance);
+        to->parties = calloc(from->n_parties + 1, sizeof(*to->parties));
+        if (!to->parties)
+            return -ENOMEM;
+        to->n_parties = from->n_parties;
+        erabi_copy_bytes(to->parties, from->parties, from->n_parties * sizeof(*to->parties));
+    }
+    return 0;
+}
+
+static int make_room(struct erabi_registry *r, const struct erabi_config *config)
+{
+    size_t keys = ADAPTER_KEYS_MAX + config->n_uplinks;
+    for (size_t i = 0; i < config->n_parties; i++)
+        keys += config->parties[i].n_curve_keys;
+    r->most_keys = (uint32_t)keys;
+    r->buckets = 64;
+    while (r->buckets < 2 * keys || r->buckets < 2 * config->n_parties)
+        r->buckets *= 2;
+    r->by_id = malloc(r->buckets * sizeof(*r->by_id));
+    r->by_key = malloc(r->buckets * sizeof(*r->by_key));
+    r->parties = calloc(config->n_parties + 1, sizeof(*r->parties));
+    r->attachments = calloc(config->n_parties + config->n_uplinks + ADAPTER_KEYS_MAX, sizeof(*r->attachments));
+    r->keys = calloc(keys, sizeof(*r->keys));
+    if (!r->by_id || !r->by_key || !r->parties || !r->attachments || !r->keys)
+        return -ENOMEM;
+    for (uint32_t i = 0; i < r->buckets; i++)
+        r->by_id[i] = r->by_key[i] = ERABI_PARTY_NONE;
+    return 0;
+}
+
+void erabi_registry_free(struct erabi_registry *r)
+{
+    if (!r)
+        return;
+    for (uint32_t i = 0; i < r->n_attachments; i++)
+        free(r->attachments[i].speaks_for);
+    for (size_t i = 0; r->adapters && i <= r->n_adapters; i++)
+        free(r->adapters[i].parties);
+    free(r->adapters);
+    free(r->by_id);
+    free(r->by_key);
+    free(r->parties);
+    free(r->attachments);
+    free(r->keys);
+    free(r);
+}
+
+static int fill(struct erabi_registry *r, const struct erabi_config *config, const uint8_t *owner_sign_key)
+{
+    int f = make_room(r, config);
+    for (size_t i = 0; f == 0 && i < config->n_parties; i++)
+        f = add_party(r, &config->parties[i]);
+    for (size_t i = 0; f == 0 && i < config->n_parties; i++)
+        f = attach_party(r, &config->parties[i], (uint32_t)i);
+    for (size_t i = 0; f == 0 && i < config->n_uplinks; i++)
+        f = attach_uplink(r, &config->uplinks[i]);
+    if (f == 0)
+        f = copy_adapters(r, config);
+    if (f < 0)
+        return f;
+    struct party *owner = find_party(r, config->owner.party);
+    if (!owner)
+        return -ENOENT;
+    r->owner = owner->seen.index;
+    return owner_sign_key ? add_sign_key(owner, owner_sign_key) : 0;
+}
+
+int erabi_registry_new(struct erabi_registry **out, const struct erabi_config *config,
+                       const uint8_t owner_sign_key[ERAB_KEY_SIZE], erabi_registry_persist persist, void *user)
+{
+    *out = NULL;
+    if (sodium_init() < 0)
+        return -EIO;
+    struct erabi_registry *r = calloc(1, sizeof(*r));
+    if (!r)
+        return -ENOMEM;
+    randombytes_buf(r->seed, sizeof(r->seed));
+    r->persist = persist;
+    r->user = user;
+    int f = fill(r, config, owner_sign_key);
+    if (f < 0) {
+        erabi_registry_free(r);
+        return f;
+    }
+    *out = r;
+    return 0;
+}
+
+int erabi_registry_add_adapter(struct erabi_registry *r, const char *instance, const uint8_t curve_key[ERAB_KEY_SIZE],
+                               const uint8_t *sign_key)
+{
+    const struct erabi_config_adapter *adapter = NULL;
+    for (size_t i = 0; i < r->n_adapters && !adapter; i++)
+        if (strcmp(r->adapters[i].instance, instance) == 0)
+            adapter = &r->adapters[i];
+    if (!adapter)
+        return -ENOENT;
+    if (find_key(r, curve_key))
+        return -EEXIST;
+    if (r->n_keys == r->most_keys)
+        return -ENOSPC;
+    uint32_t at;
+    int f = add_attachment(r, ERABI_ATTACH_ADAPTER, ERABI_PARTY_NONE, instance, adapter->parties, adapter->n_parties,
+                           &at);
+    if (f < 0)
+        return f;
+    for (size_t i = 0; sign_key && i < r->attachments[at].seen.n_speaks_for; i++)
+        if ((f = add_sign_key(&r->parties[r->attachments[at].speaks_for[i]], sign_key)) < 0)
+            return f;
+    return add_key(r, curve_key, at);
+}
+
+const struct erabi_attachment *erabi_registry_key(const struct erabi_registry *r, const uint8_t key[ERAB_KEY_SIZE])
+{
+    const struct key_row *row = find_key(r, key);
+    return row ? &r->attachments[row->attachment].seen : NULL;
+}
+
+const struct erabi_registry_party *erabi_registry_party(const struct erabi_registry *r, const char *id)
+{
+    const struct party *p = find_party(r, id);
+    return p ? &p->seen : NULL;
+}
+
+const struct erabi_registry_party *erabi_registry_party_at(const struct erabi_registry *r, uint32_t index)
+{
+    return index < r->n_parties ? &r->parties[index].seen : NULL;
+}
+
+size_t erabi_registry_count(const struct erabi_registry *r)
+{
+    return r->n_parties;
+}
+
+const struct erabi_registry_party *erabi_registry_owner(const struct erabi_registry *r)
+{
+    return &r->parties[r->owner].seen;
+}
+
+const uint8_t *erabi_registry_key_of(const struct erabi_registry *r, uint32_t party)
+{
+    return party < r->n_parties ? r->parties[party].key : NULL;
+}
+
+bool erabi_attachment_speaks_for(const struct erabi_attachment *a, uint32_t party)
+{
+    return bsearch(&party, a->speaks_for, a->n_speaks_for, sizeof(*a->speaks_for), by_number) != NULL;
+}
+
+bool erabi_attachment_may(const struct erabi_attachment *a, enum erab_interface interface, enum erab_type type)
+{
+    return !a->revoked && (unsigned)type <= ERAB_TYPE_MAX && (a->types >> type & 1) &&
+           (a->interfaces == 0 || ((unsigned)interface < ERAB_IF_COUNT && (a->interfaces >> interface & 1)));
+}
+
+const erabi_key_bytes *erabi_registry_sign_keys(const struct erabi_registry *r, const char *id, size_t *n)
+{
+    const struct party *p = find_party(r, id);
+    *n = p && !p->seen.revoked ? p->seen.n_sign_keys : 0;
+    return *n ? p->sign_keys : NULL;
+}
+
+/* Its own attachments end; those that speak for others too (an adapter) only lose this party's word, for what a revoked
+ * party says has no keys any more and is refused by its mark. */
+static void mark_revoked(struct erabi_registry *r, struct party *p)
+{
+    p->seen.revoked = true;
+    for (uint32_t i = 0; i < r->n_attachments; i++) {
+        struct erabi_attachment *a = &r->attachments[i].seen;
+        bool only = a->n_speaks_for == 1 && a->speaks_for[0] == p->seen.index;
+        if (a->party == p->seen.index || (only && a->kind == ERABI_ATTACH_ADAPTER)) {
+            a->revoked = true;
+            a->epoch++;
+        }
+    }
+}
+
+int erabi_registry_revoke(struct erabi_registry *r, const char *id)
+{
+    struct party *p = find_party(r, id);
+    if (!p)
+        return -ENOENT;
+    if (p->seen.index == r->owner)
+        return -EPERM;
+    if (p->seen.revoked)
+        return 1;
+    mark_revoked(r, p);
+    if (r->persist)
+        r->persist(r->user, id);
+    return 0;
+}
+
+void erabi_registry_restore_revoked(struct erabi_registry *r, const char *id)
+{
+    struct party *p = find_party(r, id);
+    if (p && p->seen.index != r->owner)
+        mark_revoked(r, p);
+}

@@ -1,0 +1,70 @@
+/* Who is who: a connection's key leads to its attachment, a party's id to its role, firm and sign keys. Loop thread. */
+#ifndef ERABI_REGISTRY_H
+#define ERABI_REGISTRY_H
+
+#include "config/config.h"
+
+struct erabi_registry;
+
+#define ERABI_PARTY_NONE UINT32_MAX
+
+struct erabi_registry_party {
+    uint32_t index;
+    const char *id; /* borrowed */
+    enum erab_role role;
+    const char *firm;
+    const char *represented_by; /* "" or who signs for it */
+    const erabi_key_bytes *sign_keys;
+    size_t n_sign_keys;
+    bool local;   /* a local application: speaks for the owner, is no party on the wire */
+    bool revoked;
+};
+
+struct erabi_attachment {
+    enum erabi_attachment_kind kind;
+    uint32_t party; /* index; for an adapter's key ERABI_PARTY_NONE */
+    const char *name; /* party id or adapter instance, for the log */
+    const uint32_t *speaks_for; /* sorted party indices */
+    size_t n_speaks_for;
+    uint64_t interfaces; /* bits 1 << enum erab_interface; 0 = any that the role pair gives */
+    uint64_t types;      /* bits 1 << enum erab_type */
+    uint64_t epoch;      /* rises when the attachment is revoked */
+    bool revoked;
+};
+
+/* Called by erabi_registry_revoke before it returns, to make the revocation durable. */
+typedef void (*erabi_registry_persist)(void *user, const char *party);
+
+/* Copies what it needs of the configuration. `owner_sign_key` (may be NULL) is added to the owner's sign keys.
+ * 0, -ENOMEM, or -EEXIST when a key stands twice. */
+int erabi_registry_new(struct erabi_registry **out, const struct erabi_config *config,
+                       const uint8_t owner_sign_key[ERAB_KEY_SIZE], erabi_registry_persist persist, void *user);
+void erabi_registry_free(struct erabi_registry *registry);
+
+/* A key made at start (an adapter instance of the configuration). 0, -ENOENT (no such instance), -EEXIST. `sign_key`
+ * (may be NULL) becomes a sign key of each of its parties. */
+int erabi_registry_add_adapter(struct erabi_registry *registry, const char *instance,
+                               const uint8_t curve_key[ERAB_KEY_SIZE], const uint8_t *sign_key);
+
+/* The server keys of the configuration's uplinks are known too (kind uplink). NULL: unknown. A revoked attachment is returned with `revoked` set. The pointer lives as long as the registry. */
+const struct erabi_attachment *erabi_registry_key(const struct erabi_registry *registry,
+                                                  const uint8_t key[ERAB_KEY_SIZE]);
+const struct erabi_registry_party *erabi_registry_party(const struct erabi_registry *registry, const char *id);
+const struct erabi_registry_party *erabi_registry_party_at(const struct erabi_registry *registry, uint32_t index);
+size_t erabi_registry_count(const struct erabi_registry *registry);
+const struct erabi_registry_party *erabi_registry_owner(const struct erabi_registry *registry);
+/* The first key by which this party is attached or reached (its own, its adapter's, its uplink's); NULL when none. */
+const uint8_t *erabi_registry_key_of(const struct erabi_registry *registry, uint32_t party);
+
+bool erabi_attachment_speaks_for(const struct erabi_attachment *attachment, uint32_t party);
+bool erabi_attachment_may(const struct erabi_attachment *attachment, enum erab_interface interface,
+                          enum erab_type type);
+/* Sign keys of a party; none (and *n 0) for an unknown or revoked one. */
+const erabi_key_bytes *erabi_registry_sign_keys(const struct erabi_registry *registry, const char *id, size_t *n);
+
+/* Marks the party and its attachments revoked for good and calls `persist`. 0, -ENOENT, or 1 when it was already. The
+ * caller cuts the connections. The owner cannot be revoked: -EPERM. */
+int erabi_registry_revoke(struct erabi_registry *registry, const char *id);
+/* The same for one read from the journal at start: without `persist`; unknown ids are passed over. */
+void erabi_registry_restore_revoked(struct erabi_registry *registry, const char *id);
+#endif

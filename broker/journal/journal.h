@@ -1,0 +1,93 @@
+/* What must survive: accepted messages, the outbox, replay marks, revocations and small states. All calls on the loop
+ * thread; a thread of its own commits in groups and fsyncs; callbacks run on the loop thread afterwards. */
+#ifndef ERABI_JOURNAL_H
+#define ERABI_JOURNAL_H
+
+#include <uv.h>
+
+#include <erab/message.h>
+
+#include "base/cursor.h"
+
+struct erabi_journal;
+
+struct erabi_journal_recipient {
+    const char *to;       /* party id */
+    int64_t row;          /* set by erabi_journal_put: the outbox row */
+};
+
+/* One decided message. A refused one has no recipients and may leave header, body and signature empty (all three).
+ * `hash` is the envelope's: it is checked against header and body when the row is read back. */
+struct erabi_journal_entry {
+    const uint8_t *id;   /* ERAB_ID_SIZE */
+    const uint8_t *hash; /* ERAB_HASH_SIZE */
+    struct erabi_slice header, body, signature;
+    const char *from;
+    enum erab_type type;
+    enum erab_receipt_state state; /* the answer given: ERAB_ACCEPTED or ERAB_REFUSED ... */
+    enum erab_reason reason;
+    uint64_t expires_at_ms;
+    uint64_t keep_until_ms; /* of orders: the end of the window; the later of the two counts */
+    struct erabi_journal_recipient *recipients;
+    size_t n_recipients;
+};
+
+/* `result` 0: committed and fsynced. -EIO: nothing of it was kept. */
+typedef void (*erabi_journal_done_fn)(void *user, int result);
+
+/* Rows read back by erabi_journal_load; views are borrowed for the call. Return 0 to go on, negative to stop. */
+struct erabi_journal_pending {
+    int64_t row;
+    const char *to;
+    const uint8_t *id, *hash;
+    struct erabi_slice header, body, signature;
+    uint64_t expires_at_ms;
+};
+struct erabi_journal_mark {
+    const uint8_t *id, *hash;
+    const char *from;
+    enum erab_type type;
+    enum erab_receipt_state state;
+    enum erab_reason reason;
+    uint64_t expires_at_ms, keep_until_ms;
+    bool cancelled;
+    struct erabi_slice header, body, signature; /* live orders are derived from these */
+};
+struct erabi_journal_load {
+    int (*on_pending)(void *user, const struct erabi_journal_pending *row);
+    int (*on_mark)(void *user, const struct erabi_journal_mark *row);
+    int (*on_revoked)(void *user, const char *party);
+    int (*on_state)(void *user, const char *key, struct erabi_slice value);
+    void *user;
+};
+
+/* Creates or opens the database. -EBUSY: in use by another process; -EPROTO: written by a newer version or of another
+ * program; else a negative errno; `error` (may be NULL) says what. `queue` = most entries waiting (0 = 16384). */
+int erabi_journal_open(struct erabi_journal **out, uv_loop_t *loop, const char *path, size_t queue, char *error,
+                       size_t error_size);
+/* Before the first put; synchronous. Rows that ended before `now_ms` are left out. Any callback may be NULL.
+ * -EBADMSG: a stored row does not match its hash. */
+int erabi_journal_load(struct erabi_journal *journal, uint64_t now_ms, const struct erabi_journal_load *load);
+
+/* Copies the entry. 0 and `done` will be called exactly once; -EAGAIN: queue full; -EIO: not writable. */
+int erabi_journal_put(struct erabi_journal *journal, const struct erabi_journal_entry *entry,
+                      erabi_journal_done_fn done, void *user);
+/* The rest: queued in order behind earlier puts, same answers as put; `done` may be NULL. */
+int erabi_journal_outbox_done(struct erabi_journal *journal, int64_t row);
+int erabi_journal_answer(struct erabi_journal *journal, const uint8_t id[ERAB_ID_SIZE], enum erab_receipt_state state,
+                         enum erab_reason reason);
+int erabi_journal_cancelled(struct erabi_journal *journal, const uint8_t id[ERAB_ID_SIZE]);
+int erabi_journal_revoke(struct erabi_journal *journal, const char *party, uint64_t now_ms, erabi_journal_done_fn done,
+                         void *user);
+/* A small named value (a breaker's latch, the clock's floor); at most 4,096 bytes; size 0 removes it. */
+int erabi_journal_state(struct erabi_journal *journal, const char *key, struct erabi_slice value,
+                        erabi_journal_done_fn done, void *user);
+/* Once a second from the loop's tick: purges what has ended, in batches, and probes a journal that failed. */
+void erabi_journal_tick(struct erabi_journal *journal, uint64_t now_ms);
+
+/* False after a failed commit until a probe succeeded. */
+bool erabi_journal_writable(const struct erabi_journal *journal);
+size_t erabi_journal_queued(const struct erabi_journal *journal);
+/* Commits what is queued, runs the callbacks, closes the database, then calls `closed` from the loop. */
+void erabi_journal_close(struct erabi_journal *journal, void (*closed)(void *user), void *user);
+#endif

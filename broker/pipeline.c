@@ -1,0 +1,488 @@
+#include "pipeline.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "record.h"
+#include "route/answer.h"
+
+enum step { NEXT, REFUSE, WAIT, END };
+
+/* One message on its way. Heap-allocated, for the commit is waited for. */
+struct passage {
+    struct erabi_pipeline *pipeline;
+    struct erabi_target *source;
+    const struct erabi_attachment *attachment;
+    struct erabi_envelope envelope; /* views into the packet until `parcel` holds a copy */
+    struct erab_header header;
+    uint8_t hash[ERAB_HASH_SIZE];
+    uint8_t signature[ERAB_SIGNATURE_SIZE];
+    bool is_signed;
+    ProtobufCMessage *body; /* NULL when sealed */
+    const struct erabi_registry_party *from;
+    struct link {
+        const struct erabi_registry_party *to;
+        enum erab_interface interface;
+        struct erabi_target *target;
+        enum erab_reason reason; /* NONE: it passes */
+        int64_t row;
+    } *links;
+    size_t n_links, n_passed;
+    struct erabi_known *known;
+    struct erabi_parcel *parcel;
+    enum erab_reason reason; /* of a refusal, with section and detail for the receipt */
+    const char *section;
+    const char *detail;
+    size_t cursor;
+};
+
+static enum step refuse(struct passage *p, enum erab_reason reason, const char *section, const char *detail)
+{
+    p->reason = reason;
+    p->section = section;
+    p->detail = detail;
+    return REFUSE;
+}
+
+static enum erab_lane lane(const struct passage *p)
+{
+    return erab_type_lane(p->header.type);
+}
+
+/* ---- the steps, in order ---- */
+
+static enum step step_decode(struct passage *p)
+{
+    enum erab_reason reason = ERAB_REASON_MALFORMED;
+    if (p->header.version != 1)
+        return refuse(p, ERAB_REASON_UNKNOWN_VERSION, "", "only version 1 of this type is known");
+    if (p->header.sealed && lane(p) == ERAB_LANE_COMMAND)
+        return refuse(p, ERAB_REASON_NOT_SUPPORTED, "", "an order cannot be judged when it is sealed");
+    if (p->header.sealed)
+        return NEXT;
+    struct erab_bytes bytes = {p->envelope.body.data, p->envelope.body.size};
+    int r = erab_body_unpack(p->header.type, bytes, &p->body, &reason);
+    if (r < 0)
+        return refuse(p, ERAB_REASON_NOT_READY, "", "out of memory");
+    return r ? refuse(p, reason, "", "a body that cannot be read") : NEXT;
+}
+
+static enum step step_from(struct passage *p)
+{
+    p->from = erabi_registry_party(p->pipeline->registry, p->header.from);
+    if (!p->from || !erabi_attachment_speaks_for(p->attachment, p->from->index))
+        return refuse(p, ERAB_REASON_FROM_NOT_YOURS, "3.6", "this key does not speak for the party named in from");
+    if (p->from->revoked || p->attachment->revoked)
+        return refuse(p, ERAB_REASON_REVOKED, "3.6", "the party is revoked");
+    if (!(p->attachment->types >> p->header.type & 1))
+        return refuse(p, ERAB_REASON_TYPE_NOT_YOURS, "", "this attachment may not send the type");
+    return NEXT;
+}
+
+static enum step step_deadline(struct passage *p)
+{
+    const struct erab_header *h = &p->header;
+    uint64_t now = erabi_now_ms(p->pipeline->loop);
+    if (h->expires_at_ms <= now)
+        return refuse(p, ERAB_REASON_EXPIRED, "", "");
+    if (h->issued_at_ms > now + ERAB_CLOCK_AHEAD_MS)
+        return refuse(p, ERAB_REASON_NOT_YET, "", "issued in the future: compare the clocks");
+    uint64_t life = lane(p) == ERAB_LANE_COMMAND ? ERABI_COMMAND_LIFE_MS : ERABI_OTHER_LIFE_MS;
+    if (h->expires_at_ms <= h->issued_at_ms || h->expires_at_ms - h->issued_at_ms > life)
+        return refuse(p, ERAB_REASON_LIFETIME, "", "longer than the lane allows");
+    if (lane(p) == ERAB_LANE_COMMAND && !erabi_pipeline_ready(p->pipeline))
+        return refuse(p, ERAB_REASON_NOT_READY, "", "the broker takes no commands now");
+    return NEXT;
+}
+
+static void answer(struct passage *p, enum erab_receipt_state state, enum erab_reason reason);
+
+static enum step step_replay(struct passage *p)
+{
+    struct erabi_known *known = erabi_known_find(&p->pipeline->known, p->header.id);
+    if (!known)
+        return NEXT;
+    if (memcmp(known->hash, p->hash, ERAB_HASH_SIZE) != 0 || strcmp(known->from, p->header.from) != 0)
+        return refuse(p, ERAB_REASON_REPLAY, "3.6", "another message with this id was taken");
+    if (known->state != ERAB_QUEUED && p->header.type != ERAB_RECEIPT) /* QUEUED: the commit will answer */
+        answer(p, known->state, known->reason);
+    return END;
+}
+
+static enum step step_signature(struct passage *p)
+{
+    struct erabi_pipeline *pipeline = p->pipeline;
+    if (p->envelope.signature.size) {
+        size_t n;
+        const erabi_key_bytes *keys = erabi_registry_sign_keys(pipeline->registry, p->header.from, &n);
+        if (n == 0)
+            return refuse(p, ERAB_REASON_SIGNER_UNKNOWN, "3.6", "no signature key of the sender is known");
+        for (size_t i = 0; i < n && !p->is_signed; i++)
+            p->is_signed = erabi_envelope_verify(p->envelope.header, p->envelope.body, p->envelope.signature, keys[i]);
+        return p->is_signed ? NEXT : refuse(p, ERAB_REASON_SIGNATURE_BAD, "3.6", "");
+    }
+    /* Only this broker holds its owner's signature key: it signs for the owner's own applications. */
+    if (p->attachment->kind == ERABI_ATTACH_LOCAL && p->from == erabi_registry_owner(pipeline->registry) &&
+        lane(p) != ERAB_LANE_TELEMETRY && p->header.type != ERAB_RECEIPT) {
+        erabi_envelope_sign(p->envelope.header, p->envelope.body, pipeline->owner->sign_secret, p->signature);
+        p->envelope.signature = erabi_slice(p->signature, sizeof(p->signature));
+        p->is_signed = true;
+    }
+    return NEXT;
+}
+
+static enum step route_group(struct passage *p)
+{
+    const struct erabi_config *config = p->pipeline->config;
+    const struct erabi_config_group *group = NULL;
+    for (size_t i = 0; i < config->n_groups && !group; i++)
+        if (strcmp(config->groups[i].id, p->header.to + 1) == 0)
+            group = &config->groups[i];
+    if (!group)
+        return refuse(p, ERAB_REASON_GROUP_UNKNOWN, "", "");
+    if (strcmp(group->owner, p->header.from) != 0)
+        return refuse(p, ERAB_REASON_GROUP_NOT_YOURS, "", "only the group's owner may write to it");
+    p->links = calloc(group->n_members ? group->n_members : 1, sizeof(*p->links));
+    if (!p->links)
+        return refuse(p, ERAB_REASON_NOT_READY, "", "out of memory");
+    for (size_t i = 0; i < group->n_members; i++)
+        p->links[i].to = erabi_registry_party(p->pipeline->registry, group->members[i]);
+    p->n_links = group->n_members;
+    return NEXT;
+}
+
+static enum step step_route(struct passage *p)
+{
+    if (p->header.to[0] == '@')
+        return route_group(p);
+    p->links = calloc(1, sizeof(*p->links));
+    if (!p->links)
+        return refuse(p, ERAB_REASON_NOT_READY, "", "out of memory");
+    p->links[0].to = erabi_registry_party(p->pipeline->registry, p->header.to);
+    p->n_links = 1;
+    return p->links[0].to ? NEXT : refuse(p, ERAB_REASON_RECIPIENT_UNKNOWN, "", "");
+}
+
+/* The interface that the pair of parties makes; sets the link's reason when there is none for it here. */
+static void link_interface(struct passage *p, struct link *link)
+{
+    struct erabi_profile_pair pair = erabi_profile_pair(p->pipeline->profile, p->from->role, link->to->role);
+    bool one_firm = p->from->firm[0] && strcmp(p->from->firm, link->to->firm) == 0;
+    link->interface = pair.interface;
+    if (pair.interface == ERAB_IF_NONE || (pair.one_firm && !one_firm))
+        link->reason = ERAB_REASON_NO_INTERFACE;
+    else if (p->source->interface != ERAB_IF_NONE && p->source->interface != pair.interface)
+        link->reason = ERAB_REASON_WRONG_INTERFACE;
+}
+
+static void judge_policy(struct passage *p, struct link *link)
+{
+    struct erab_policy_request request = {.size = sizeof(request),
+                                          .stage = ERAB_STAGE_INGRESS,
+                                          .interface = link->interface,
+                                          .from_role = p->from->role,
+                                          .to_role = link->to->role,
+                                          .from = p->from->id,
+                                          .to = link->to->id,
+                                          .is_signed = p->is_signed,
+                                          .is_local = p->source->interface == ERAB_IF_NONE,
+                                          .header = &p->header,
+                                          .body = p->body,
+                                          .now_ms = erabi_now_ms(p->pipeline->loop)};
+    struct erab_verdict verdict;
+    const char *policy;
+    erabi_policy_judge(p->pipeline->policies, &request, &verdict, &policy);
+    if (verdict.vote == ERAB_ALLOW)
+        return;
+    link->reason = verdict.reason;
+    p->section = verdict.section;
+    p->detail = verdict.detail;
+}
+
+static void judge_link(struct passage *p, struct link *link)
+{
+    const char *from = p->header.from;
+    if (!link->to) {
+        link->reason = ERAB_REASON_RECIPIENT_UNKNOWN;
+        return;
+    }
+    link_interface(p, link);
+    if (link->reason)
+        return;
+    struct erabi_profile_flow flow = erabi_profile_flow(p->pipeline->profile, p->header.type, link->interface,
+                                                        p->from->role, link->to->role, from, link->to->id);
+    if (!flow.allowed)
+        link->reason = ERAB_REASON_FLOW_REFUSED;
+    else if (flow.signed_required && !p->is_signed)
+        link->reason = ERAB_REASON_SIGNATURE_MISSING;
+    else if (link->to->revoked)
+        link->reason = ERAB_REASON_BREAKER_OPEN;
+    else
+        judge_policy(p, link);
+    if (link->reason)
+        return;
+    link->target = erabi_pipeline_target(p->pipeline, link->to->index, link->interface, p->header.type);
+    if (!link->target)
+        link->reason = ERAB_REASON_RECIPIENT_UNKNOWN;
+}
+
+static enum step step_judge(struct passage *p)
+{
+    p->section = p->detail = "";
+    for (size_t i = 0; i < p->n_links; i++) {
+        judge_link(p, &p->links[i]);
+        p->n_passed += p->links[i].reason == ERAB_REASON_NONE;
+    }
+    if (p->n_passed)
+        return NEXT;
+    p->reason = p->n_links ? p->links[0].reason : ERAB_REASON_GROUP_UNKNOWN;
+    return REFUSE;
+}
+
+/* An order without a parent comes from an originator; every other names a live one (a cancel or a restore
+ * may name an ended one). What a party with a broker of its own received there is taken as reported. */
+static enum step step_parent(struct passage *p)
+{
+    if (lane(p) != ERAB_LANE_COMMAND)
+        return NEXT;
+    enum erab_reason reason = erabi_order_window(p->header.type, p->body, erabi_now_ms(p->pipeline->loop));
+    if (reason)
+        return refuse(p, reason, "3.6.4", "an order has a start and, after it, an end that is still to come");
+    enum erab_interface interface = ERAB_IF_NONE;
+    for (size_t i = 0; i < p->n_links && interface == ERAB_IF_NONE; i++)
+        interface = p->links[i].reason ? ERAB_IF_NONE : p->links[i].interface;
+    bool may_originate = erabi_profile_originates(p->pipeline->profile, p->from->role, interface);
+    bool restore = p->header.type == ERAB_DISPATCH_CANCEL ||
+                   (p->header.type == ERAB_DEVICE_COMMAND &&
+                    ((const Erab__V1__DeviceCommand *)(const void *)p->body)->action == ERAB__V1__DEVICE_ACTION__RESTORE);
+    if (!p->header.has_parent)
+        return may_originate ? NEXT : refuse(p, ERAB_REASON_PARENT_MISSING, "3.6", "this role passes orders on, it makes none");
+    const struct erabi_known *parent = erabi_known_find(&p->pipeline->known, p->header.parent_id);
+    if (!parent)
+        return p->attachment->kind == ERABI_ATTACH_UPLINK
+                   ? NEXT
+                   : refuse(p, ERAB_REASON_PARENT_UNKNOWN, "3.6", "this broker never took the parent");
+    reason = erabi_known_parent(parent, &p->header, restore, erabi_now_ms(p->pipeline->loop));
+    return reason ? refuse(p, reason, "3.6", "the parent does not carry this order") : NEXT;
+}
+
+static void finish(struct passage *p);
+static void run(struct passage *p);
+
+static void on_committed(void *user, int result)
+{
+    struct passage *p = user;
+    p->pipeline->passages--;
+    if (result < 0) {
+        refuse(p, ERAB_REASON_STORAGE, "", "the journal could not keep it");
+        p->cursor = SIZE_MAX;
+    }
+    run(p);
+}
+
+static enum step step_store(struct passage *p)
+{
+    struct erabi_pipeline *pipeline = p->pipeline;
+    p->parcel = erabi_parcel_new(&p->header, &p->envelope, p->hash);
+    p->known = p->parcel ? erabi_known_add(&pipeline->known, &p->header, p->hash) : NULL;
+    if (!p->known)
+        return refuse(p, ERAB_REASON_QUEUE_FULL, "", "too many messages are remembered");
+    p->envelope = p->parcel->envelope;
+    erabi_known_order(p->known, p->body);
+    if (lane(p) == ERAB_LANE_TELEMETRY || p->header.type == ERAB_RECEIPT)
+        return NEXT;
+    if (pipeline->passages >= ERABI_PASSAGES_MAX)
+        return refuse(p, ERAB_REASON_QUEUE_FULL, "", "too many messages wait for the journal");
+
+    struct erabi_journal_recipient *recipients = calloc(p->n_passed, sizeof(*recipients));
+    if (!recipients)
+        return refuse(p, ERAB_REASON_NOT_READY, "", "out of memory");
+    size_t n = 0;
+    for (size_t i = 0; i < p->n_links; i++)
+        if (!p->links[i].reason)
+            recipients[n++].to = p->links[i].to->id;
+    bool here = strcmp(p->header.to, pipeline->owner->party) == 0;
+    struct erabi_journal_entry entry = {.id = p->header.id,
+                                        .hash = p->hash,
+                                        .header = p->envelope.header,
+                                        .body = p->envelope.body,
+                                        .signature = p->envelope.signature,
+                                        .from = p->header.from,
+                                        .type = p->header.type,
+                                        .state = here ? ERAB_DELIVERED : ERAB_ACCEPTED,
+                                        .reason = ERAB_REASON_NONE,
+                                        .expires_at_ms = p->header.expires_at_ms,
+                                        .keep_until_ms = p->known->ends_at_ms,
+                                        .recipients = recipients,
+                                        .n_recipients = n};
+    int r = erabi_journal_put(pipeline->journal, &entry, on_committed, p);
+    for (size_t i = 0, k = 0; i < p->n_links && r == 0; i++)
+        if (!p->links[i].reason)
+            p->links[i].row = recipients[k++].row;
+    free(recipients);
+    if (r < 0)
+        return refuse(p, ERAB_REASON_STORAGE, "", "the journal takes nothing now");
+    pipeline->passages++;
+    return WAIT;
+}
+
+static enum step step_accept(struct passage *p)
+{
+    struct erabi_pipeline *pipeline = p->pipeline;
+    bool here = strcmp(p->header.to, pipeline->owner->party) == 0;
+    p->known->state = here ? ERAB_DELIVERED : ERAB_ACCEPTED;
+    p->reason = ERAB_REASON_NONE;
+    if (lane(p) == ERAB_LANE_TELEMETRY)
+        return NEXT;
+    erabi_record_message(pipeline->audit, "message", &p->header, p->hash, erab_receipt_state_name(p->known->state),
+                         ERAB_REASON_NONE, "", p->attachment->name);
+    for (size_t i = 0; i < p->n_links; i++)
+        if (p->links[i].reason && p->n_links > 1)
+            erabi_record_link(pipeline->audit, &p->header, p->links[i].to ? p->links[i].to->id : "",
+                              p->links[i].reason);
+    if (p->header.type != ERAB_RECEIPT)
+        answer(p, p->known->state, ERAB_REASON_NONE);
+    return NEXT;
+}
+
+/* A cancel ends the order here too: nothing new may follow from it. */
+static void take_cancel(struct passage *p)
+{
+    const Erab__V1__DispatchCancel *cancel = (const void *)p->body;
+    if (cancel->dispatch_id.len != ERAB_ID_SIZE)
+        return;
+    struct erabi_known *order = erabi_known_find(&p->pipeline->known, cancel->dispatch_id.data);
+    if (order && strcmp(order->from, p->header.from) == 0) {
+        order->cancelled = true;
+        erabi_journal_cancelled(p->pipeline->journal, cancel->dispatch_id.data);
+    }
+}
+
+/* The recipient (or its broker) has spoken: the message leaves the outbox. */
+static void take_receipt(struct passage *p)
+{
+    const Erab__V1__Receipt *receipt = (const void *)p->body;
+    if (!receipt->has_about || receipt->about.len != ERAB_ID_SIZE || receipt->state == ERAB__V1__RECEIPT_STATE__QUEUED)
+        return;
+    int64_t row = erabi_target_ack(p->source, receipt->about.data);
+    if (row > 0)
+        erabi_journal_outbox_done(p->pipeline->journal, row);
+}
+
+static enum step step_deliver(struct passage *p)
+{
+    struct erabi_pipeline *pipeline = p->pipeline;
+    if (p->header.type == ERAB_DISPATCH_CANCEL)
+        take_cancel(p);
+    if (p->header.type == ERAB_RECEIPT && p->body)
+        take_receipt(p);
+    for (size_t i = 0; i < p->n_links; i++) {
+        struct link *link = &p->links[i];
+        if (link->reason || link->target == NULL)
+            continue;
+        if (erabi_target_push(link->target, p->parcel, link->row) < 0) {
+            erabi_record_link(pipeline->audit, &p->header, link->to->id, ERAB_REASON_QUEUE_FULL);
+            continue; /* stays in the journal; told to the sender as EXPIRED at its deadline or after a restart */
+        }
+        erabi_target_pump(link->target, pipeline->loop->mono_ms, erabi_now_ms(pipeline->loop));
+    }
+    return END;
+}
+
+static enum step (*const steps[])(struct passage *p) = {
+    step_decode, step_from,   step_deadline, step_replay, step_signature, step_route,
+    step_judge,  step_parent, step_store,    step_accept, step_deliver,
+};
+
+/* ---- the machinery around them ---- */
+
+static void run(struct passage *p)
+{
+    enum step step = p->cursor == SIZE_MAX ? REFUSE : NEXT;
+    while (step == NEXT && p->cursor < sizeof(steps) / sizeof(steps[0]))
+        step = steps[p->cursor++](p);
+    if (step == WAIT)
+        return;
+    if (step == REFUSE) {
+        if (p->known) {
+            erabi_known_forget(&p->pipeline->known, p->known);
+            p->known = NULL;
+        }
+        erabi_record_message(p->pipeline->audit, "refused", &p->header, p->hash, "refused", p->reason, p->section,
+                             p->attachment->name);
+        if (lane(p) == ERAB_LANE_TELEMETRY)
+            p->source->shed++;
+        else if (p->header.type != ERAB_RECEIPT)
+            answer(p, ERAB_REFUSED, p->reason);
+    }
+    finish(p);
+}
+
+static void finish(struct passage *p)
+{
+    erab_body_free(p->body);
+    erabi_parcel_unref(p->parcel);
+    free(p->links);
+    free(p);
+}
+
+/* Members of a group that were refused; NULL when none or no memory. Freed with free(). */
+static Erab__V1__ReceiptMember *refused_members(const struct passage *p, Erab__V1__ReceiptMember ***list, size_t *n)
+{
+    *n = 0;
+    *list = NULL;
+    if (p->header.to[0] != '@' || p->n_passed == p->n_links)
+        return NULL;
+    Erab__V1__ReceiptMember *members = calloc(p->n_links, sizeof(*members));
+    *list = calloc(p->n_links, sizeof(**list));
+    for (size_t i = 0; members && *list && i < p->n_links; i++) {
+        if (!p->links[i].reason || !p->links[i].to)
+            continue;
+        erab__v1__receipt_member__init(&members[*n]);
+        members[*n].party = (char *)(uintptr_t)p->links[i].to->id;
+        members[*n].state = ERAB__V1__RECEIPT_STATE__REFUSED;
+        members[*n].reason = (char *)(uintptr_t)erab_reason_code(p->links[i].reason);
+        (*list)[*n] = &members[*n];
+        (*n)++;
+    }
+    return members;
+}
+
+static void answer(struct passage *p, enum erab_receipt_state state, enum erab_reason reason)
+{
+    struct erabi_pipeline *pipeline = p->pipeline;
+    struct erabi_answer a = {.owner = pipeline->owner->party,
+                             .to = p->header.from,
+                             .seq = erabi_pipeline_next_seq(pipeline, p->header.from),
+                             .now_ms = erabi_now_ms(pipeline->loop),
+                             .about = p->header.id,
+                             .about_hash = p->hash,
+                             .state = state,
+                             .reason = reason,
+                             .section = reason && p->section ? p->section : "",
+                             .detail = reason && p->detail ? p->detail : ""};
+    Erab__V1__ReceiptMember *members = refused_members(p, &a.members, &a.n_members);
+    erabi_pipeline_answer(pipeline, p->source, &a);
+    free(a.members);
+    free(members);
+}
+
+void erabi_pipeline_receive(struct erabi_pipeline *pipeline, struct erabi_session *session,
+                            const struct erabi_envelope *envelope)
+{
+    struct passage *p = calloc(1, sizeof(*p));
+    enum erab_reason reason;
+    if (!p)
+        return; /* nothing was promised yet: the sender sends it again */
+    p->pipeline = pipeline;
+    p->source = session->target;
+    p->attachment = session->target->attachment;
+    p->envelope = *envelope;
+    p->section = p->detail = "";
+    if (erabi_header_decode(envelope->header, &p->header, &reason) < 0) {
+        free(p); /* the session has read this header before: cannot happen */
+        return;
+    }
+    erabi_envelope_hash(envelope->header, envelope->body, p->hash);
+    run(p);
+}

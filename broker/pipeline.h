@@ -1,0 +1,72 @@
+/* The path of a message through the broker. Loop thread.
+ *
+ *   session: decode, from, deadline, replay, signature -> route (groups become links), parent
+ *     -> per link: flow, policy, breaker -> journal (message and outbox rows, one commit) -> receipt -> outbox
+ *
+ * Nothing bypasses it: adapters, local applications and uplinks send through the same steps. */
+#ifndef ERABI_PIPELINE_H
+#define ERABI_PIPELINE_H
+
+#include <erab/identity.h>
+
+#include "audit/audit.h"
+#include "config/profile.h"
+#include "identity/registry.h"
+#include "journal/journal.h"
+#include "loop/loop.h"
+#include "policy/chain.h"
+#include "route/answer.h"
+#include "route/known.h"
+#include "route/session.h"
+
+/* The lifetimes that a sender may give (PROTOCOL.md). */
+#define ERABI_COMMAND_LIFE_MS 3600000u
+#define ERABI_OTHER_LIFE_MS   86400000u
+/* Passages waiting for a commit at most. */
+#define ERABI_PASSAGES_MAX 16384u
+
+struct erabi_pipeline {
+    struct erabi_loop *loop;
+    const struct erabi_config *config;
+    const struct erabi_profile *profile;
+    struct erabi_registry *registry;
+    struct erabi_policy_chain *policies;
+    struct erabi_journal *journal;
+    struct erabi_audit *audit;
+    const struct erab_identity *owner; /* signs for local applications */
+    struct erabi_known_table known;
+    struct erabi_target **targets;
+    size_t n_targets;
+    struct erabi_target **outlets; /* by party index and interface, filled when first used */
+    uint64_t *seqs;                /* by party index: of the broker's own answers */
+    size_t passages;
+};
+
+/* The target of an attachment on an interface (ERAB_IF_NONE: the local endpoint), made when first asked for;
+ * NULL: out of memory. */
+struct erabi_target *erabi_pipeline_outlet(struct erabi_pipeline *pipeline,
+                                           const struct erabi_attachment *attachment,
+                                           enum erab_interface interface);
+/* Where messages to this party leave on this interface: its own attachment there, its adapter or (for the
+ * owner) a local application that takes the type; NULL when there is none. */
+struct erabi_target *erabi_pipeline_target(struct erabi_pipeline *pipeline, uint32_t party,
+                                           enum erab_interface interface, enum erab_type type);
+/* One envelope of a bound session. */
+void erabi_pipeline_receive(struct erabi_pipeline *pipeline, struct erabi_session *session,
+                            const struct erabi_envelope *envelope);
+/* What the journal kept goes back into its outbox. 0 or -ENOMEM. */
+int erabi_pipeline_restore(struct erabi_pipeline *pipeline, const struct erabi_journal_pending *row);
+int erabi_pipeline_restore_mark(struct erabi_pipeline *pipeline, const struct erabi_journal_mark *row);
+/* Sends one of the broker's own receipts. */
+void erabi_pipeline_answer(struct erabi_pipeline *pipeline, struct erabi_target *target,
+                           const struct erabi_answer *answer);
+/* Everything waiting for a target is dropped, with a receipt to each sender. */
+void erabi_pipeline_drop(struct erabi_pipeline *pipeline, struct erabi_target *target, enum erab_reason reason);
+/* Frees what the pipeline owns. */
+void erabi_pipeline_deinit(struct erabi_pipeline *pipeline);
+void erabi_pipeline_tick(struct erabi_pipeline *pipeline);
+/* Would a command be accepted now? */
+bool erabi_pipeline_ready(const struct erabi_pipeline *pipeline);
+uint64_t erabi_pipeline_next_seq(struct erabi_pipeline *pipeline, const char *to);
+
+#endif

@@ -1,0 +1,69 @@
+#include "record.h"
+
+#include <sodium.h>
+
+#define FIELD(n, t) ((struct erabi_audit_field){.name = (n), .text = (t)})
+
+void erabi_record_message(struct erabi_audit *audit, const char *what, const struct erab_header *header,
+                          const uint8_t hash[ERAB_HASH_SIZE], const char *verdict, enum erab_reason reason,
+                          const char *section, const char *by)
+{
+    char id[37], parent[37] = "", digest[65], parent_digest[65] = "";
+    erab_id_text(header->id, id);
+    sodium_bin2hex(digest, sizeof(digest), hash, ERAB_HASH_SIZE);
+    if (header->has_parent) {
+        erab_id_text(header->parent_id, parent);
+        sodium_bin2hex(parent_digest, sizeof(parent_digest), header->parent_hash, ERAB_HASH_SIZE);
+    }
+    struct erabi_audit_field fields[] = {
+        FIELD("id", id),
+        FIELD("digest", digest),
+        FIELD("type", erab_type_name(header->type)),
+        FIELD("from", header->from),
+        FIELD("to", header->to),
+        FIELD("parent", parent),
+        FIELD("parent_digest", parent_digest),
+        FIELD("verdict", verdict),
+        FIELD("reason", erab_reason_code(reason)),
+        FIELD("section", section ? section : ""),
+        FIELD("by", by),
+        FIELD("exercise", header->exercise ? "yes" : "no"),
+        {.name = "expires_ms", .number = header->expires_at_ms},
+    };
+    erabi_audit_write(audit, what, fields, sizeof(fields) / sizeof(fields[0]));
+}
+
+void erabi_record_link(struct erabi_audit *audit, const struct erab_header *header, const char *to,
+                       enum erab_reason reason)
+{
+    char id[37];
+    erab_id_text(header->id, id);
+    struct erabi_audit_field fields[] = {
+        FIELD("id", id), FIELD("from", header->from), FIELD("to", to), FIELD("reason", erab_reason_code(reason)),
+    };
+    erabi_audit_write(audit, "link-refused", fields, sizeof(fields) / sizeof(fields[0]));
+}
+
+void erabi_record_connection(struct erabi_audit *audit, const char *verdict, const char *peer, const char *interface,
+                             const char *address, const uint8_t *key, enum erab_reason reason, const char *detail)
+{
+    char text[65] = "";
+    if (key)
+        sodium_bin2hex(text, sizeof(text), key, ERAB_KEY_SIZE);
+    struct erabi_audit_field fields[] = {
+        FIELD("verdict", verdict),
+        FIELD("peer", peer),
+        FIELD("interface", interface),
+        FIELD("address", address),
+        FIELD("key", text),
+        FIELD("reason", erab_reason_code(reason)),
+        FIELD("detail", detail ? detail : ""),
+    };
+    erabi_audit_write(audit, "connection", fields, sizeof(fields) / sizeof(fields[0]));
+}
+
+void erabi_record_admin(struct erabi_audit *audit, const char *act, const char *object, const char *verdict)
+{
+    struct erabi_audit_field fields[] = {FIELD("act", act), FIELD("object", object), FIELD("verdict", verdict)};
+    erabi_audit_write(audit, "admin", fields, sizeof(fields) / sizeof(fields[0]));
+}

@@ -1,0 +1,20 @@
+/* The records that the broker writes to its audit log about messages and connections: one place for their
+ * members, which `erab trace` and the auditors read (docs/audit.md). */
+#ifndef ERABI_RECORD_H
+#define ERABI_RECORD_H
+
+#include <erab/message.h>
+
+#include "audit/audit.h"
+
+void erabi_record_message(struct erabi_audit *audit, const char *what, const struct erab_header *header,
+                          const uint8_t hash[ERAB_HASH_SIZE], const char *verdict, enum erab_reason reason,
+                          const char *section, const char *by);
+/* One member of a group that did not get it. */
+void erabi_record_link(struct erabi_audit *audit, const struct erab_header *header, const char *to,
+                       enum erab_reason reason);
+void erabi_record_connection(struct erabi_audit *audit, const char *verdict, const char *peer, const char *interface,
+                             const char *address, const uint8_t *key, enum erab_reason reason, const char *detail);
+void erabi_record_admin(struct erabi_audit *audit, const char *act, const char *object, const char *verdict);
+
+#endif

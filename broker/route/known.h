@@ -1,0 +1,53 @@
+/* The messages that this broker has accepted and that still matter: against replay, as live parents, and to
+ * answer a retry with the same receipt. Loop thread. */
+#ifndef ERABI_ROUTE_KNOWN_H
+#define ERABI_ROUTE_KNOWN_H
+
+#include <erab/message.h>
+
+#include "base/id_table.h"
+
+#define ERABI_KNOWN_MAX 1000000u
+
+struct erabi_known {
+    struct erabi_id_entry entry;
+    uint8_t hash[ERAB_HASH_SIZE];
+    uint64_t expires_at_ms; /* of the message */
+    uint64_t ends_at_ms;    /* of the order; 0 for what is no order */
+    enum erab_type type;
+    enum erab_receipt_state state; /* QUEUED until the commit */
+    enum erab_reason reason;
+    bool cancelled;
+    bool exercise;
+    char from[ERAB_PARTY_MAX + 1];
+    char to[ERAB_ADDRESSEE_MAX + 1];
+    char order[64]; /* of a Dispatch */
+    uint32_t modification;
+};
+
+struct erabi_known_table {
+    struct erabi_id_table ids;
+    size_t cursor;
+};
+
+struct erabi_known *erabi_known_find(const struct erabi_known_table *table, const uint8_t id[ERAB_ID_SIZE]);
+/* A new entry from a header, state QUEUED. NULL: the table is full or memory is out. */
+struct erabi_known *erabi_known_add(struct erabi_known_table *table, const struct erab_header *header,
+                                    const uint8_t hash[ERAB_HASH_SIZE]);
+/* Forgets an entry that was not accepted in the end. */
+void erabi_known_forget(struct erabi_known_table *table, struct erabi_known *known);
+/* Fills what orders add: end, order, modification. `body` is of the header's type, or NULL. */
+void erabi_known_order(struct erabi_known *known, const ProtobufCMessage *body);
+
+/* Has this order (Dispatch, DeviceCommand; other types pass) an end after its start, and is it still to come? */
+enum erab_reason erabi_order_window(enum erab_type type, const ProtobufCMessage *body, uint64_t now_ms);
+
+/* Is this the live (or for `ended_too` the ended) parent that a message of `child` may follow? */
+enum erab_reason erabi_known_parent(const struct erabi_known *parent, const struct erab_header *child,
+                                    bool ended_too, uint64_t now_ms);
+
+/* Called once a second: forgets what is over, one sixtieth of the table a call. */
+void erabi_known_tick(struct erabi_known_table *table, uint64_t now_ms);
+void erabi_known_deinit(struct erabi_known_table *table);
+
+#endif

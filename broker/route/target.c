@@ -1,0 +1,232 @@
+#include "route/target.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* Bytes in a connection's own queue above which packets wait here, where they can still be dropped. */
+#define CONNECTION_BUSY 65536u
+
+static void queue_init(struct erabi_queue *queue)
+{
+    *queue = (struct erabi_queue){.last = &queue->first};
+}
+
+static void queue_add(struct erabi_queue *queue, struct erabi_delivery *delivery)
+{
+    delivery->next = NULL;
+    *queue->last = delivery;
+    queue->last = &delivery->next;
+    queue->bytes += erabi_parcel_size(delivery->parcel);
+    queue->n++;
+}
+
+/* Removes the delivery that *at points to and returns it. */
+static struct erabi_delivery *queue_remove(struct erabi_queue *queue, struct erabi_delivery **at)
+{
+    struct erabi_delivery *delivery = *at;
+    *at = delivery->next;
+    if (queue->last == &delivery->next)
+        queue->last = at;
+    queue->bytes -= erabi_parcel_size(delivery->parcel);
+    queue->n--;
+    return delivery;
+}
+
+static void delivery_free(struct erabi_delivery *delivery)
+{
+    erabi_parcel_unref(delivery->parcel);
+    free(delivery);
+}
+
+void erabi_target_init(struct erabi_target *target, const void *attachment, enum erab_interface interface)
+{
+    *target = (struct erabi_target){.attachment = attachment, .interface = interface};
+    queue_init(&target->command);
+    queue_init(&target->control);
+    queue_init(&target->telemetry);
+}
+
+void erabi_target_deinit(struct erabi_target *target, void (*each)(void *user, struct erabi_delivery *delivery),
+                         void *user)
+{
+    struct erabi_queue *queues[] = {&target->command, &target->control, &target->telemetry};
+    for (size_t i = 0; i < 3; i++) {
+        while (queues[i]->first) {
+            struct erabi_delivery *delivery = queue_remove(queues[i], &queues[i]->first);
+            if (each)
+                each(user, delivery);
+            delivery_free(delivery);
+        }
+    }
+}
+
+struct erabi_connection *erabi_target_bind(struct erabi_target *target, enum erab_lane_group group,
+                                           struct erabi_connection *connection)
+{
+    struct erabi_connection *older = target->connection[group];
+    target->connection[group] = connection;
+    if (group == ERAB_LANES_COMMAND) {
+        for (struct erabi_delivery *d = target->command.first; d; d = d->next)
+            d->sent_ms = 0;
+        for (struct erabi_delivery *d = target->control.first; d; d = d->next)
+            d->sent_ms = 0;
+    }
+    return older == connection ? NULL : older;
+}
+
+void erabi_target_unbind(struct erabi_target *target, const struct erabi_connection *connection)
+{
+    for (int group = 1; group <= 2; group++)
+        if (target->connection[group] == connection)
+            target->connection[group] = NULL;
+}
+
+int erabi_target_push(struct erabi_target *target, struct erabi_parcel *parcel, int64_t row)
+{
+    enum erab_lane lane = erab_type_lane(parcel->header.type);
+    size_t size = erabi_parcel_size(parcel);
+    if (lane != ERAB_LANE_TELEMETRY &&
+        target->command.bytes + target->control.bytes + size > ERABI_TARGET_COMMAND_BYTES)
+        return -EAGAIN;
+    struct erabi_delivery *delivery = calloc(1, sizeof(*delivery));
+    if (!delivery)
+        return -EAGAIN;
+    delivery->parcel = erabi_parcel_ref(parcel);
+    delivery->row = row;
+    delivery->acked_by_send = lane == ERAB_LANE_TELEMETRY || parcel->header.type == ERAB_RECEIPT;
+    if (lane == ERAB_LANE_TELEMETRY) {
+        while (target->telemetry.first && target->telemetry.bytes + size > ERABI_TARGET_TELEMETRY_BYTES) {
+            delivery_free(queue_remove(&target->telemetry, &target->telemetry.first));
+            target->shed++;
+        }
+        queue_add(&target->telemetry, delivery);
+    } else {
+        queue_add(lane == ERAB_LANE_COMMAND ? &target->command : &target->control, delivery);
+    }
+    return 0;
+}
+
+int64_t erabi_target_ack(struct erabi_target *target, const uint8_t id[ERAB_ID_SIZE])
+{
+    struct erabi_queue *queues[] = {&target->command, &target->control};
+    for (size_t i = 0; i < 2; i++) {
+        for (struct erabi_delivery **at = &queues[i]->first; *at; at = &(*at)->next) {
+            if (memcmp((*at)->parcel->header.id, id, ERAB_ID_SIZE) != 0)
+                continue;
+            struct erabi_delivery *delivery = queue_remove(queues[i], at);
+            int64_t row = delivery->row;
+            delivery_free(delivery);
+            return row;
+        }
+    }
+    return -1;
+}
+
+struct packet {
+    struct erabi_writer w;
+    uint8_t bytes[ERABI_PACKET_MAX];
+    size_t n;
+};
+
+static void packet_begin(struct packet *packet, enum erab_lane_group group)
+{
+    packet->w = erabi_writer(packet->bytes, sizeof(packet->bytes));
+    packet->n = 0;
+    erabi_packet_begin(&packet->w, group);
+}
+
+/* Sends what is in the packet and begins a new one; false when the connection takes no more. */
+static bool packet_flush(struct packet *packet, enum erab_lane_group group, struct erabi_connection *connection)
+{
+    if (packet->n == 0)
+        return true;
+    if (erabi_connection_send(connection, packet->bytes, packet->w.used) < 0)
+        return false;
+    packet_begin(packet, group);
+    return true;
+}
+
+static bool packet_take(struct packet *packet, enum erab_lane_group group, struct erabi_connection *connection,
+                        const struct erabi_parcel *parcel)
+{
+    if (packet->n < ERABI_ENVELOPES_MAX && erabi_packet_add(&packet->w, &parcel->envelope) == 0) {
+        packet->n++;
+        return true;
+    }
+    if (!packet_flush(packet, group, connection) || erabi_packet_add(&packet->w, &parcel->envelope) < 0)
+        return false;
+    packet->n = 1;
+    return erabi_connection_queued(connection) < CONNECTION_BUSY;
+}
+
+/* Fills packets from one queue; returns how many of it are sent and unanswered. */
+static size_t fill(struct erabi_target *target, struct erabi_queue *queue, enum erab_lane_group group,
+                   struct packet *packet, size_t window, uint64_t mono_ms, uint64_t now_ms)
+{
+    struct erabi_connection *connection = target->connection[group];
+    size_t flying = 0;
+    for (struct erabi_delivery **at = &queue->first; *at && flying < window;) {
+        struct erabi_delivery *d = *at;
+        bool due = d->sent_ms == 0 && d->parcel->header.expires_at_ms > now_ms;
+        if (due && !packet_take(packet, group, connection, d->parcel))
+            break;
+        if (due) {
+            d->sent_ms = mono_ms ? mono_ms : 1;
+            target->sent++;
+        }
+        if (due && d->acked_by_send) {
+            delivery_free(queue_remove(queue, at));
+            continue;
+        }
+        flying += d->sent_ms != 0;
+        at = &d->next;
+    }
+    return flying;
+}
+
+void erabi_target_pump(struct erabi_target *target, uint64_t mono_ms, uint64_t now_ms)
+{
+    struct packet packet;
+    struct erabi_connection *command = target->connection[ERAB_LANES_COMMAND];
+    if (command && (target->command.n || target->control.n) && erabi_connection_queued(command) < CONNECTION_BUSY) {
+        packet_begin(&packet, ERAB_LANES_COMMAND);
+        size_t flying = fill(target, &target->command, ERAB_LANES_COMMAND, &packet, ERABI_TARGET_WINDOW, mono_ms,
+                             now_ms);
+        fill(target, &target->control, ERAB_LANES_COMMAND, &packet, ERABI_TARGET_WINDOW - flying + 1, mono_ms,
+             now_ms);
+        packet_flush(&packet, ERAB_LANES_COMMAND, command);
+    }
+    struct erabi_connection *telemetry = target->connection[ERAB_LANES_TELEMETRY];
+    if (telemetry && target->telemetry.n && erabi_connection_queued(telemetry) < CONNECTION_BUSY) {
+        packet_begin(&packet, ERAB_LANES_TELEMETRY);
+        fill(target, &target->telemetry, ERAB_LANES_TELEMETRY, &packet, ERABI_ENVELOPES_MAX * 16, mono_ms, now_ms);
+        packet_flush(&packet, ERAB_LANES_TELEMETRY, telemetry);
+    }
+}
+
+static void tick_queue(struct erabi_queue *queue, uint64_t mono_ms, uint64_t now_ms,
+                       void (*expired)(void *user, struct erabi_delivery *delivery), void *user)
+{
+    for (struct erabi_delivery **at = &queue->first; *at;) {
+        struct erabi_delivery *d = *at;
+        if (d->parcel->header.expires_at_ms <= now_ms) {
+            queue_remove(queue, at);
+            expired(user, d);
+            delivery_free(d);
+            continue;
+        }
+        if (d->sent_ms && mono_ms - d->sent_ms > ERABI_TARGET_RETRY_MS)
+            d->sent_ms = 0;
+        at = &d->next;
+    }
+}
+
+void erabi_target_tick(struct erabi_target *target, uint64_t mono_ms, uint64_t now_ms,
+                       void (*expired)(void *user, struct erabi_delivery *delivery), void *user)
+{
+    tick_queue(&target->command, mono_ms, now_ms, expired, user);
+    tick_queue(&target->control, mono_ms, now_ms, expired, user);
+    tick_queue(&target->telemetry, mono_ms, now_ms, expired, user);
+    erabi_target_pump(target, mono_ms, now_ms);
+}

@@ -1,0 +1,61 @@
+/* A target: where messages leave to. One attachment (or uplink) on one interface, with its two connections
+ * and its queues. Commands never wait behind telemetry: own queue, own connection. Loop thread. */
+#ifndef ERABI_ROUTE_TARGET_H
+#define ERABI_ROUTE_TARGET_H
+
+#include "route/parcel.h"
+#include "transport/transport.h"
+
+/* Room of one target: command and control together, and telemetry. */
+#define ERABI_TARGET_COMMAND_BYTES   (4u << 20)
+#define ERABI_TARGET_TELEMETRY_BYTES (1u << 20)
+/* Commands and control messages sent and not yet answered. */
+#define ERABI_TARGET_WINDOW 256u
+/* An answer that does not come within this time makes us send the same bytes again. */
+#define ERABI_TARGET_RETRY_MS 5000u
+
+struct erabi_delivery {
+    struct erabi_delivery *next;
+    struct erabi_parcel *parcel;
+    int64_t row;      /* of the journal's outbox, 0 for what is not stored */
+    uint64_t sent_ms; /* monotonic, 0 = not on this connection yet */
+    bool acked_by_send; /* receipts: leave the queue once written */
+};
+
+struct erabi_queue {
+    struct erabi_delivery *first, **last;
+    size_t bytes;
+    size_t n;
+};
+
+struct erabi_target {
+    const void *attachment; /* the registry row of who is behind it; the caller's */
+    enum erab_interface interface;
+    struct erabi_connection *connection[3]; /* by lane group; NULL while not bound */
+    struct erabi_queue command, control, telemetry;
+    uint64_t shed; /* telemetry thrown away since the last report */
+    uint64_t sent;
+};
+
+void erabi_target_init(struct erabi_target *target, const void *attachment, enum erab_interface interface);
+/* Drops everything; `each` (may be NULL) hears of every stored row dropped. */
+void erabi_target_deinit(struct erabi_target *target, void (*each)(void *user, struct erabi_delivery *delivery),
+                         void *user);
+
+/* A connection for this lane group is there: what was sent on an older one is sent again. The older one is
+ * returned (to be cut as replaced) or NULL. */
+struct erabi_connection *erabi_target_bind(struct erabi_target *target, enum erab_lane_group group,
+                                           struct erabi_connection *connection);
+void erabi_target_unbind(struct erabi_target *target, const struct erabi_connection *connection);
+
+/* Queues a message (takes a reference of its own). -EAGAIN: full (telemetry instead sheds its oldest). */
+int erabi_target_push(struct erabi_target *target, struct erabi_parcel *parcel, int64_t row);
+/* The recipient has answered for this id: forgets it. Its row, 0 when it had none, -1 when it is not here. */
+int64_t erabi_target_ack(struct erabi_target *target, const uint8_t id[ERAB_ID_SIZE]);
+/* Fills packets while the connections take them. */
+void erabi_target_pump(struct erabi_target *target, uint64_t mono_ms, uint64_t now_ms);
+/* Once a second: what has expired leaves (told to `expired` first), what was not answered is due again. */
+void erabi_target_tick(struct erabi_target *target, uint64_t mono_ms, uint64_t now_ms,
+                       void (*expired)(void *user, struct erabi_delivery *delivery), void *user);
+
+#endif

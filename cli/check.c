@@ -1,0 +1,114 @@
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <erab/identity.h>
+
+#include "audit/trace.h"
+#include "audit/verify.h"
+#include "cli.h"
+#include "config/config.h"
+#include "config/profile.h"
+
+int cli_config_check(const struct cli *cli)
+{
+    struct erabi_config_errors *errors = calloc(1, sizeof(*errors));
+    struct erabi_config *config = NULL;
+    struct erabi_profile *profile = NULL;
+    if (!errors)
+        return cli_refuse(cli, EXIT_REFUSED, "no memory");
+    int r = erabi_config_load(&config, cli->words[0], errors);
+    if (r == 0)
+        r = erabi_profile_load(&profile, config->profile, errors);
+    json_t *list = json_array();
+    for (size_t i = 0; i < errors->n; i++) {
+        json_array_append_new(list, json_string(errors->text[i]));
+        if (!cli->json)
+            fprintf(stderr, "%s\n", errors->text[i]);
+    }
+    if (!cli->json && errors->more)
+        fprintf(stderr, "and %zu more\n", errors->more);
+    if (cli->json)
+        cli_print(json_pack("{s:b, s:O, s:I}", "ok", r == 0, "errors", list, "more", (json_int_t)errors->more));
+    else if (r == 0)
+        printf("%s: good; owner %s, %zu parties, profile %s\n", cli->words[0], config->owner.party, config->n_parties,
+               erabi_profile_name(profile));
+    json_decref(list);
+    erabi_profile_free(profile);
+    erabi_config_free(config);
+    free(errors);
+    return r == 0 ? EXIT_DONE : EXIT_REFUSED;
+}
+
+int cli_audit_verify(const struct cli *cli)
+{
+    uint8_t key[ERAB_KEY_SIZE];
+    if (cli->key && erab_key_parse(cli->key, key) < 0)
+        return cli_refuse(cli, EXIT_USAGE, "--key: not a key of 64 hex digits");
+    struct erabi_audit_result result;
+    int r = erabi_audit_verify(cli->words[0], cli->heads, cli->key ? key : NULL, &result);
+    if (r < 0) {
+        char error[256];
+        snprintf(error, sizeof(error), "%s%s%s: %s", cli->words[0], cli->heads ? " or " : "",
+                 cli->heads ? cli->heads : "", strerror(-r));
+        return cli_refuse(cli, EXIT_REFUSED, error);
+    }
+    if (cli->json)
+        cli_print(json_pack("{s:b, s:s, s:I, s:I, s:I, s:I, s:s}", "ok", r == 0, "log", result.log, "records",
+                            (json_int_t)result.records, "heads", (json_int_t)result.heads, "witnessed",
+                            (json_int_t)result.witnessed, "bad_record", (json_int_t)result.bad_seq, "reason",
+                            result.reason));
+    else if (r == 0)
+        printf("log %s: %" PRIu64 " records hold, %" PRIu64 " heads%s, %" PRIu64 " confirmed by the other party\n",
+               result.log, result.records, result.heads, cli->key ? " with good signatures" : "", result.witnessed);
+    else
+        printf("record %" PRIu64 " %s\n%" PRIu64 " records before it hold\n", result.bad_seq, result.reason,
+               result.records);
+    return r == 0 ? EXIT_DONE : EXIT_REFUSED;
+}
+
+static const char *text(const json_t *hop, const char *name)
+{
+    const char *value = json_string_value(json_object_get(hop, name));
+    return value ? value : "-";
+}
+
+static void print_table(const json_t *hops)
+{
+    size_t i;
+    const json_t *hop;
+    printf("%-13s %5s %-36s %-16s %-20s %-20s %-14s %-16s %s\n", "time_ms", "level", "id", "type", "from", "to", "step",
+           "verdict", "log");
+    json_array_foreach(hops, i, hop)
+    {
+        const json_t *holds = json_object_get(hop, "parent_holds");
+        printf("%-13lld %5lld %-36s %-16s %-20s %-20s %-14s %-16s %s%s%s\n",
+               (long long)json_integer_value(json_object_get(hop, "time_ms")),
+               (long long)json_integer_value(json_object_get(hop, "depth")), text(hop, "id"), text(hop, "type"),
+               text(hop, "from"), text(hop, "to"), text(hop, "step"), text(hop, "verdict"), text(hop, "log"),
+               json_is_true(json_object_get(hop, "reported")) ? " (reported)" : "",
+               holds && json_is_false(holds) ? " (names another parent hash!)" : "");
+    }
+}
+
+int cli_trace(const struct cli *cli)
+{
+    json_t *hops = NULL;
+    char error[512] = "no memory";
+    int r = erabi_audit_trace(&hops, cli->words[0], (const char *const *)cli->words + 1, (size_t)cli->n - 1, error,
+                              sizeof(error));
+    if (r < 0)
+        return cli_refuse(cli, EXIT_REFUSED, error);
+    if (r > 0) {
+        json_decref(hops);
+        return cli_refuse(cli, EXIT_REFUSED, "none of these logs has a record of this message");
+    }
+    if (cli->json)
+        cli_print(json_pack("{s:b, s:o}", "ok", 1, "hops", hops));
+    else
+        print_table(hops);
+    if (!cli->json)
+        json_decref(hops);
+    return EXIT_DONE;
+}

@@ -1,0 +1,103 @@
+#include <stdio.h>
+#include <string.h>
+
+#include <sodium.h>
+
+#include "cli.h"
+
+static const struct verb {
+    const char *noun, *verb; /* verb NULL: the noun stands alone */
+    int least, most;         /* words that follow */
+    int (*run)(const struct cli *cli);
+    const char *usage, *help;
+} verbs[] = {
+    {"key", "new", 2, 2, cli_key_new, "key new PARTY FILE", "make the keys of a party; the file is never overwritten"},
+    {"key", "show", 1, 1, cli_key_show, "key show FILE", "print the public keys of a key file"},
+    {"config", "check", 1, 1, cli_config_check, "config check FILE", "check a configuration and its profile"},
+    {"audit", "verify", 1, 1, cli_audit_verify, "audit verify FILE [--heads FILE] [--key HEX]",
+     "check an audit log; --heads finds a cut tail, --key checks the owner's signatures"},
+    {"trace", NULL, 2, 65, cli_trace, "trace ID FILE...", "follow a message through audit logs, one's own first"},
+    {"health", NULL, 1, 1, cli_health, "health SOCKET", "ask a broker how it is; done only when it is ready"},
+    {"party", "revoke", 1, 1, cli_party_revoke, "party revoke ID --socket SOCKET",
+     "revoke a party for good and cut its connections"},
+};
+
+#define N_VERBS (sizeof(verbs) / sizeof(verbs[0]))
+
+static void usage(FILE *out)
+{
+    fprintf(out, "usage: erab NOUN VERB ... [--json]\n\n");
+    for (size_t i = 0; i < N_VERBS; i++)
+        fprintf(out, "  erab %s\n      %s\n", verbs[i].usage, verbs[i].help);
+    fprintf(out, "\nexit codes: 0 done, 1 refused or check failed, 2 usage, 3 broker not reachable\n");
+}
+
+void cli_print(json_t *answer)
+{
+    json_dumpf(answer, stdout, JSON_COMPACT);
+    putchar('\n');
+    json_decref(answer);
+}
+
+int cli_refuse(const struct cli *cli, int code, const char *error)
+{
+    if (cli->json)
+        cli_print(json_pack("{s:b, s:s}", "ok", 0, "error", error));
+    else
+        fprintf(stderr, "erab: %s\n", error);
+    return code;
+}
+
+/* Options may stand anywhere; what is left are the words. */
+static int sort_options(struct cli *cli, int argc, char **argv, bool *help)
+{
+    const struct {
+        const char *name;
+        const char **to;
+    } options[] = {{"--heads", &cli->heads}, {"--key", &cli->key}, {"--socket", &cli->socket}};
+    int n = 0;
+    for (int i = 1; i < argc; i++) {
+        size_t k = 0;
+        while (k < 3 && strcmp(argv[i], options[k].name) != 0)
+            k++;
+        if (k < 3 && i + 1 < argc)
+            *options[k].to = argv[++i];
+        else if (strcmp(argv[i], "--json") == 0)
+            cli->json = true;
+        else if (strcmp(argv[i], "--help") == 0 || strcmp(argv[i], "-h") == 0)
+            *help = true;
+        else if (strncmp(argv[i], "--", 2) == 0)
+            return -1;
+        else
+            argv[n++] = argv[i];
+    }
+    return n;
+}
+
+int main(int argc, char **argv)
+{
+    struct cli cli = {0};
+    bool help = false;
+    int n = sort_options(&cli, argc, argv, &help);
+    if (help) {
+        usage(stdout);
+        return EXIT_DONE;
+    }
+    for (size_t i = 0; n > 0 && i < N_VERBS; i++) {
+        const struct verb *v = &verbs[i];
+        int skip = v->verb ? 2 : 1;
+        if (n < skip || strcmp(argv[0], v->noun) != 0 || (v->verb && strcmp(argv[1], v->verb) != 0))
+            continue;
+        cli.n = n - skip;
+        cli.words = argv + skip;
+        if (cli.n < v->least || cli.n > v->most) {
+            fprintf(stderr, "usage: erab %s\n", v->usage);
+            return EXIT_USAGE;
+        }
+        if (sodium_init() < 0)
+            return cli_refuse(&cli, EXIT_REFUSED, "no random numbers from this system");
+        return v->run(&cli);
+    }
+    usage(stderr);
+    return EXIT_USAGE;
+}

@@ -1,0 +1,159 @@
+/* Replay marks and live parents. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+#include <cmocka.h>
+
+#include "base/cursor.h"
+#include "route/known.h"
+
+#define NOW 1000000u
+
+static struct erab_header order(enum erab_type type, uint8_t id)
+{
+    struct erab_header header = {.type = type, .expires_at_ms = NOW + 1000, .from = "coordinator", .to = "alder"};
+    header.id[15] = id;
+    return header;
+}
+
+/* A Dispatch that alder has received, and a message of alder that names it. */
+static struct erabi_known *taken(struct erabi_known_table *table, struct erab_header *child)
+{
+    struct erab_header header = order(ERAB_DISPATCH, 1);
+    uint8_t hash[ERAB_HASH_SIZE] = {7};
+    struct erabi_known *known = erabi_known_add(table, &header, hash);
+    Erab__V1__Dispatch body = ERAB__V1__DISPATCH__INIT;
+    body.order = (char *)(uintptr_t)"o-1";
+    body.start_ms = NOW;
+    body.end_ms = NOW + 60000;
+    erabi_known_order(known, &body.base);
+    known->state = ERAB_ACCEPTED;
+    *child = (struct erab_header){.type = ERAB_DEVICE_COMMAND, .from = "alder", .to = "h0001.gw", .has_parent = true};
+    erabi_copy_bytes(child->parent_hash, hash, sizeof(hash));
+    return known;
+}
+
+static void a_live_order_is_a_parent(void **state)
+{
+    struct erabi_known_table table = {0};
+    struct erab_header child;
+    struct erabi_known *known = taken(&table, &child);
+    assert_int_equal(erabi_known_parent(known, &child, false, NOW), ERAB_REASON_NONE);
+    erabi_known_deinit(&table);
+}
+
+static void an_order_that_is_over_is_none(void **state)
+{
+    struct erabi_known_table table = {0};
+    struct erab_header child;
+    struct erabi_known *known = taken(&table, &child);
+    assert_int_equal(erabi_known_parent(known, &child, false, NOW + 60000), ERAB_REASON_PARENT_ENDED);
+    assert_int_equal(erabi_known_parent(known, &child, true, NOW + 60000), ERAB_REASON_NONE);
+    erabi_known_deinit(&table);
+}
+
+static void a_cancelled_order_is_none(void **state)
+{
+    struct erabi_known_table table = {0};
+    struct erab_header child;
+    struct erabi_known *known = taken(&table, &child);
+    known->cancelled = true;
+    assert_int_equal(erabi_known_parent(known, &child, false, NOW), ERAB_REASON_PARENT_ENDED);
+    assert_int_equal(erabi_known_parent(known, &child, true, NOW), ERAB_REASON_NONE);
+    erabi_known_deinit(&table);
+}
+
+static void only_its_receiver_may_follow_it(void **state)
+{
+    struct erabi_known_table table = {0};
+    struct erab_header child;
+    struct erabi_known *known = taken(&table, &child);
+    erabi_copy_text(child.from, sizeof(child.from), "birch");
+    assert_int_equal(erabi_known_parent(known, &child, false, NOW), ERAB_REASON_PARENT_MISMATCH);
+    erabi_known_deinit(&table);
+}
+
+static void another_hash_is_another_order(void **state)
+{
+    struct erabi_known_table table = {0};
+    struct erab_header child;
+    struct erabi_known *known = taken(&table, &child);
+    child.parent_hash[31] ^= 1;
+    assert_int_equal(erabi_known_parent(known, &child, false, NOW), ERAB_REASON_PARENT_MISMATCH);
+    erabi_known_deinit(&table);
+}
+
+static void what_follows_a_drill_is_a_drill(void **state)
+{
+    struct erabi_known_table table = {0};
+    struct erab_header child;
+    struct erabi_known *known = taken(&table, &child);
+    known->exercise = true;
+    assert_int_equal(erabi_known_parent(known, &child, false, NOW), ERAB_REASON_EXERCISE_MISMATCH);
+    child.exercise = true;
+    assert_int_equal(erabi_known_parent(known, &child, false, NOW), ERAB_REASON_NONE);
+    erabi_known_deinit(&table);
+}
+
+static void a_window_has_an_end_after_its_start_and_to_come(void **state)
+{
+    Erab__V1__DeviceCommand command = ERAB__V1__DEVICE_COMMAND__INIT;
+    command.start_ms = NOW;
+    command.end_ms = NOW;
+    assert_int_equal(erabi_order_window(ERAB_DEVICE_COMMAND, &command.base, NOW), ERAB_REASON_WINDOW_UNBOUNDED);
+    command.end_ms = NOW + 1;
+    assert_int_equal(erabi_order_window(ERAB_DEVICE_COMMAND, &command.base, NOW), ERAB_REASON_NONE);
+    assert_int_equal(erabi_order_window(ERAB_DEVICE_COMMAND, &command.base, NOW + 1), ERAB_REASON_WINDOW_PAST);
+}
+
+static void a_thousand_are_found_again_and_forgotten_when_over(void **state)
+{
+    struct erabi_known_table table = {0};
+    uint8_t hash[ERAB_HASH_SIZE] = {0};
+    for (unsigned i = 0; i < 1000; i++) {
+        struct erab_header header = order(ERAB_OPT, (uint8_t)i);
+        header.id[0] = (uint8_t)(i >> 8);
+        erabi_known_add(&table, &header, hash)->state = ERAB_ACCEPTED;
+    }
+    struct erab_header one = order(ERAB_OPT, 77);
+    one.id[0] = 3;
+    assert_non_null(erabi_known_find(&table, one.id));
+    for (int i = 0; i < 60; i++)
+        erabi_known_tick(&table, NOW);
+    assert_int_equal(table.ids.n, 1000);
+    for (int i = 0; i < 120; i++)
+        erabi_known_tick(&table, NOW + 1000);
+    assert_int_equal(table.ids.n, 0);
+    assert_null(erabi_known_find(&table, one.id));
+    erabi_known_deinit(&table);
+}
+
+static void what_waits_for_its_commit_is_not_forgotten(void **state)
+{
+    struct erabi_known_table table = {0};
+    uint8_t hash[ERAB_HASH_SIZE] = {0};
+    struct erab_header header = order(ERAB_OPT, 1);
+    erabi_known_add(&table, &header, hash);
+    for (int i = 0; i < 120; i++)
+        erabi_known_tick(&table, NOW + 5000);
+    assert_non_null(erabi_known_find(&table, header.id));
+    erabi_known_deinit(&table);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_live_order_is_a_parent),
+        cmocka_unit_test(an_order_that_is_over_is_none),
+        cmocka_unit_test(a_cancelled_order_is_none),
+        cmocka_unit_test(only_its_receiver_may_follow_it),
+        cmocka_unit_test(another_hash_is_another_order),
+        cmocka_unit_test(what_follows_a_drill_is_a_drill),
+        cmocka_unit_test(a_window_has_an_end_after_its_start_and_to_come),
+        cmocka_unit_test(a_thousand_are_found_again_and_forgotten_when_over),
+        cmocka_unit_test(what_waits_for_its_commit_is_not_forgotten),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
