@@ -13,6 +13,14 @@ OUTSIDE = {"adapters": {"base"}, "plugins": {"base"}, "examples": set(), "runner
 INCLUDE = re.compile(r'^[ \t]*#[ \t]*include[ \t]*([<"])([^>"]+)[>"]', re.MULTILINE)
 
 
+# Files that stand in broker/ itself: the layers to the right of the folders.
+TOP = {"pipeline": "pipeline", "outlets": "pipeline", "record": "pipeline", "main": "main"}
+
+
+def top_layer(name):
+    return TOP.get(re.split(r"[._]", name)[0], "broker")
+
+
 def layer_of_file(path):
     """('layer', name), ('outside', folder) or None for what this lint does not judge."""
     parts = path.split(os.sep)
@@ -23,8 +31,7 @@ def layer_of_file(path):
     if parts[0] == "broker":
         if len(parts) > 2:
             return ("layer", parts[1])
-        stem = re.split(r"[._]", parts[1])[0]
-        return ("layer", stem if stem in ("pipeline", "broker", "main") else "broker")
+        return ("layer", top_layer(parts[1]))
     if parts[0] in OUTSIDE:
         return ("outside", parts[0])
     return None
@@ -37,11 +44,12 @@ def layer_of_include(root, path, name):
     first = name.split("/")[0]
     if "/" in name and first in LAYERS:
         return first
+    if "/" not in name and os.path.exists(os.path.join(root, "broker", name)):
+        return top_layer(name)
     if os.path.exists(os.path.join(root, os.path.dirname(path), name)):
         return ""
-    stem = re.split(r"[._]", name)[0]
-    if "/" not in name and stem in ("pipeline", "broker"):
-        return stem
+    if os.path.exists(os.path.join(root, "plugins", name)):
+        return "broker"  # the rules that are linked in: only what puts the broker together knows them
     return "sdk" if os.path.exists(os.path.join(root, "sdk", "src", name)) else None
 
 
@@ -96,6 +104,11 @@ SAMPLES = [
     ("pipeline", {"broker/route/a.c": '#include "pipeline.h"\n', "broker/pipeline.h": ""}, "further right"),
     ("sdk does not see the broker", {"sdk/src/client.c": '#include "loop/loop.h"\n'}, "further right"),
     ("base does not see wire", {"sdk/src/base/a.c": '#include "wire/wire.h"\n'}, "further right"),
+    ("pipeline does not see the broker", {"broker/pipeline.c": '#include "broker.h"\n', "broker/broker.h": ""},
+     "further right"),
+    ("record is of the pipeline", {"broker/pipeline.c": '#include "record.h"\n', "broker/record.h": ""}, None),
+    ("plugins from the broker", {"broker/broker.c": '#include "plugins.h"\n', "plugins/plugins.h": ""}, None),
+    ("plugins from a layer", {"broker/route/a.c": '#include "plugins.h"\n', "plugins/plugins.h": ""}, "further right"),
     ("unknown layer", {"broker/misc/a.c": ""}, "not in the list"),
     ("quotes", {"broker/loop/a.c": '#include "erab/types.h"\n'}, "with quotes"),
     ("brackets", {"broker/route/a.c": "#include <journal/j.h>\n"}, "angle brackets"),
