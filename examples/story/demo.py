@@ -119,6 +119,7 @@ class Story:
         b.party("alder", "ra", "alder", kind="uplink", interfaces=["r3"])
         b.party("birch", "ra", "birch", interfaces=["r3"])
         b.party("cedar", "ra", "cedar", interfaces=["r3"])
+        b.party("dogwood", "ra", "dogwood", interfaces=["r3"])
         b.party("retail", "retailer", "example-retail", interfaces=["r2"])
         b.uplink(self.direct, "internal")
         self.rest = b.start()
