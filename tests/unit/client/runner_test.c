@@ -280,7 +280,7 @@ int main(int argc, char **argv)
     };
     if (argc != 3)
         return 2;
-    runner_path = argv[1];
-    module_path = argv[2];
-    return cmocka_run_group_tests(tests, NULL, NULL);
+    runner_path = realpath(argv[1], NULL);
+    module_path = realpath(argv[2], NULL);
+    return runner_path && module_path ? cmocka_run_group_tests(tests, NULL, NULL) : 2;
 }
