@@ -21,16 +21,17 @@ void erabi_record_message(struct erabi_audit *audit, const char *what, const str
         FIELD("type", erab_type_name(header->type)),
         FIELD("from", header->from),
         FIELD("to", header->to),
-        FIELD("parent", parent),
-        FIELD("parent_hash", parent_digest),
         FIELD("verdict", verdict),
         FIELD("reason", erab_reason_code(reason)),
         FIELD("section", section ? section : ""),
         FIELD("by", by),
         FIELD("exercise", header->exercise ? "yes" : "no"),
         {.name = "expires_ms", .number = header->expires_at_ms},
+        FIELD("parent", parent),
+        FIELD("parent_hash", parent_digest),
     };
-    erabi_audit_write(audit, what, fields, sizeof(fields) / sizeof(fields[0]));
+    size_t n = sizeof(fields) / sizeof(fields[0]);
+    erabi_audit_write(audit, what, fields, header->has_parent ? n : n - 2);
 }
 
 void erabi_record_link(struct erabi_audit *audit, const struct erab_header *header, const char *to,

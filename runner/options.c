@@ -106,33 +106,55 @@ static int set_list(struct erab_config_value *v, const struct erab_option *o, co
     return 0;
 }
 
+/* A configuration file knows texts only: "30", "true", "a b c". */
+static int set_from_text(struct erab_config_value *v, const struct erab_option *o, const char *text,
+                         struct erab_error *error)
+{
+    if (o->type == ERAB_OPTION_INTEGER) {
+        char *end;
+        errno = 0;
+        long long n = strtoll(text, &end, 10);
+        if (errno || end == text || *end)
+            return runner_fail(error, -EINVAL, "option %s: must be a whole number", o->name);
+        return set_integer(v, o, n, error);
+    }
+    if (o->type == ERAB_OPTION_BOOLEAN) {
+        v->integer = strcmp(text, "true") == 0;
+        if (!v->integer && strcmp(text, "false") != 0)
+            return runner_fail(error, -EINVAL, "option %s: must be true or false", o->name);
+        v->text = strdup(text);
+        return v->text ? 0 : runner_fail(error, -ENOMEM, "out of memory");
+    }
+    if (o->type != ERAB_OPTION_LIST)
+        return set_text(v, o, text, error);
+    json_t *list = json_array();
+    for (const char *at = text + strspn(text, " "); *at; at += strspn(at, " ")) {
+        size_t n = strcspn(at, " ");
+        json_array_append_new(list, json_stringn(at, n));
+        at += n;
+    }
+    int r = set_list(v, o, list, error);
+    json_decref(list);
+    return r;
+}
+
 static int set_default(struct erab_config_value *v, const struct erab_option *o, struct erab_error *error)
 {
     const char *d = o->default_value;
     if (!d)
         return o->flags & ERAB_OPTION_REQUIRED ? runner_fail(error, -EINVAL, "option %s: is required", o->name) : 0;
-    if (o->type == ERAB_OPTION_INTEGER)
-        return set_integer(v, o, strtoll(d, NULL, 10), error);
-    if (o->type == ERAB_OPTION_LIST) {
-        json_t *list = json_pack("[s]", d);
-        int r = set_list(v, o, list, error);
-        json_decref(list);
-        return r;
-    }
-    v->integer = o->type == ERAB_OPTION_BOOLEAN && strcmp(d, "true") == 0;
-    v->text = strdup(d);
-    return v->text ? 0 : runner_fail(error, -ENOMEM, "out of memory");
+    return set_from_text(v, o, d, error);
 }
 
 static int set(struct erab_config_value *v, const struct erab_option *o, const json_t *j, struct erab_error *error)
 {
     if (!j)
         return set_default(v, o, error);
+    if (json_is_string(j))
+        return set_from_text(v, o, json_string_value(j), error);
     switch (o->type) {
     case ERAB_OPTION_TEXT:
     case ERAB_OPTION_PATH:
-        if (json_is_string(j))
-            return set_text(v, o, json_string_value(j), error);
         break;
     case ERAB_OPTION_INTEGER:
         if (json_is_integer(j))

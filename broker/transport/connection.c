@@ -396,8 +396,21 @@ static void on_frame(struct erabi_connection *c, const struct erabi_zmtp_frame *
     }
 }
 
+/* The bytes [from, to) of our greeting. */
+static void send_greeting(struct erabi_connection *c, size_t from, size_t to)
+{
+    uint8_t bytes[ERABI_ZMTP_GREETING_SIZE];
+    struct erabi_writer greeting = erabi_writer(bytes, sizeof bytes);
+    struct erabi_writer w = reserve(c, to - from);
+    erabi_zmtp_write_greeting(&greeting, c->listener != NULL);
+    erabi_write_bytes(&w, bytes + from, to - from);
+    commit(c, &w);
+}
+
 static void greeted(struct erabi_connection *c)
 {
+    if (c->listener)
+        send_greeting(c, ERABI_ZMTP_VERSION_SIZE, ERABI_ZMTP_GREETING_SIZE);
     if (c->listener)
         return;
     struct erabi_writer w = reserve(c, ERABI_CURVE_REPLY);
@@ -494,9 +507,9 @@ void erabi_connection_start(struct erabi_connection *c)
         setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &window, sizeof window);
     if (!c->local)
         uv_tcp_nodelay(&c->io.tcp, 1);
-    struct erabi_writer w = reserve(c, ERABI_ZMTP_GREETING_SIZE);
-    erabi_zmtp_write_greeting(&w, c->listener != NULL);
-    commit(c, &w);
+    /* A listener tells its mechanism only after the peer's: a libzmq peer that wants another one would close
+     * at once, and the audit could not say why. */
+    send_greeting(c, 0, c->listener ? ERABI_ZMTP_VERSION_SIZE : ERABI_ZMTP_GREETING_SIZE);
     set_reading(c);
 }
 

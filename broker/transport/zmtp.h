@@ -12,6 +12,7 @@
 #include "base/cursor.h"
 
 #define ERABI_ZMTP_GREETING_SIZE 64
+#define ERABI_ZMTP_VERSION_SIZE  11 /* of it: signature and major version, by which libzmq knows ZMTP 3 */
 #define ERABI_ZMTP_HEAD_MAX      9     /* flags and an 8 byte size */
 #define ERABI_ZMTP_BODY_MAX      65536 /* after the handshake */
 #define ERABI_ZMTP_HANDSHAKE_MAX 1024  /* during it: INITIATE with its metadata is the largest */

@@ -107,7 +107,8 @@ class Story:
         b.adapter("r1", self.module("openadr2b"), "openadr2b", ["tso"], {
             "vtn_url": self.vtn_url, "ca_file": self.certs + "/ca.pem", "cert_file": self.certs + "/ven.pem",
             "key_file": self.certs + "/ven.key", "vtn_id": "VTN_EXAMPLE", "ven_name": "coordinator",
-            "tso": "tso", "recipient": "coordinator.direct", "product": "tertiary-2"})
+            "tso": "tso", "recipient": "coordinator.direct", "product": "tertiary-2",
+            "report_resource": "coordinator"})
         self.direct = b.start()
 
     def start_rest(self):
@@ -146,7 +147,7 @@ class Story:
                 "--hub", broker.owner, "--report-ms", "1000"]
         if local_as:
             args += ["--as", local_as, "--local"]
-        for other in ("tso", "coordinator.direct", "coordinator.rest", "alder", "birch", "cedar", "h0001.gw",
+        for other in ("tso", "coordinator.direct", "coordinator.rest", "alder", "birch", "cedar", "dogwood", "retail", "h0001.gw",
                       "h0001.battery"):
             signer = {"tso": "coordinator.direct.r1", "h0001.battery": "alder.homes"}.get(other, other)
             args += ["--trust", f"{other}={keys.sign(signer)}"]
@@ -156,7 +157,7 @@ class Story:
     def start_parties(self):
         weights = [f"{ra}={homes}" for ra, homes in self.fleet.items()]
         self.party("direct.app", "coordinator-direct", self.direct, "local",
-                   ["--up", "tso", "--member", "coordinator.rest=1"], local_as="coordinator.direct")
+                   ["--up", "tso", "--member", "coordinator.rest=1", "--resource", "coordinator"], local_as="coordinator.direct")
         self.party("rest.app", "coordinator-rest", self.rest, "local",
                    ["--up", "coordinator.direct"] + [a for w in weights for a in ("--ra", w)],
                    local_as="coordinator.rest")
@@ -177,7 +178,8 @@ class Story:
 
     def registered(self):
         answer = self.vtn(do="wait", **{"for": "registered"}, timeout_s=30)
-        assert answer.get("ok"), answer
+        self.direct.process.pump()
+        assert answer.get("ok"), self.direct.process.lines[-5:]
         return "by HTTP pull over TLS with a client certificate"
 
     def order(self):
