@@ -17,10 +17,15 @@ static int complain(const char *what, int r)
     return r;
 }
 
-static void on_tick(void *user)
+static void on_time(void *user)
 {
     struct erabi_broker *broker = user;
     erabi_audit_set_time(broker->audit, erabi_now_ms(&broker->loop), broker->loop.mono_ms);
+}
+
+static void on_tick(void *user)
+{
+    struct erabi_broker *broker = user;
     erabi_pipeline_tick(&broker->pipeline);
     erabi_network_tick(broker);
 }
@@ -30,7 +35,6 @@ static void on_turn(uv_check_t *handle)
 {
     struct erabi_broker *broker = handle->data;
     erabi_audit_flush(broker->audit, false);
-    erabi_audit_set_time(broker->audit, erabi_now_ms(&broker->loop), broker->loop.mono_ms);
 }
 
 void erabi_broker_print_errors(const struct erabi_config_errors *errors)
@@ -134,6 +138,7 @@ static int build_pipeline(struct erabi_broker *broker)
 static void on_runner_event(void *user, const char *instance, const char *what)
 {
     struct erabi_broker *broker = user;
+    erabi_loop_read(&broker->loop);
     erabi_record_admin(broker->audit, "adapter", instance, what);
 }
 
@@ -191,7 +196,7 @@ int erabi_broker_start(struct erabi_broker *broker, uv_loop_t *uv, const char *c
     *broker = (struct erabi_broker){.uv = uv};
     int r = read_files(broker, config_path);
     if (r == 0)
-        r = erabi_loop_init(&broker->loop, uv, 0, on_tick, broker);
+        r = erabi_loop_init(&broker->loop, uv, 0, on_tick, on_time, broker);
     if (r == 0)
         r = open_stores(broker);
     if (r == 0)

@@ -31,6 +31,7 @@ static enum erabi_admission on_key(void *user, struct erabi_listener *listener, 
                                    const char *address, enum erab_reason *reason)
 {
     struct erabi_broker *broker = user;
+    erabi_loop_read(&broker->loop);
     const struct erabi_attachment *attachment = erabi_registry_key(broker->registry, key);
     *reason = ERAB_REASON_UNKNOWN_KEY;
     if (!attachment)
@@ -55,6 +56,7 @@ static void on_open(void *user, struct erabi_connection *connection, struct erab
                     struct erabi_dialer *dialer)
 {
     struct erabi_broker *broker = user;
+    erabi_loop_read(&broker->loop);
     struct erabi_gate *gate = gate_of(listener);
     struct erabi_dial *dial = dialer ? erabi_dialer_tag(dialer) : NULL;
     const struct erabi_attachment *attachment =
@@ -79,6 +81,7 @@ static void on_open(void *user, struct erabi_connection *connection, struct erab
 static void on_packet(void *user, struct erabi_connection *connection, const uint8_t *packet, size_t size)
 {
     struct erabi_broker *broker = user;
+    erabi_loop_read(&broker->loop);
     struct erabi_session *session = erabi_connection_user(connection);
     if (session && !session->cut)
         erabi_session_packet(&broker->session_host, session, erabi_slice(packet, size));
@@ -87,6 +90,7 @@ static void on_packet(void *user, struct erabi_connection *connection, const uin
 static void on_drained(void *user, struct erabi_connection *connection)
 {
     struct erabi_broker *broker = user;
+    erabi_loop_read(&broker->loop);
     struct erabi_session *session = erabi_connection_user(connection);
     if (session && !session->cut)
         erabi_target_pump(session->target, broker->loop.mono_ms, erabi_now_ms(&broker->loop));
@@ -95,6 +99,7 @@ static void on_drained(void *user, struct erabi_connection *connection)
 static void on_close(void *user, struct erabi_connection *connection, const struct erabi_transport_event *event)
 {
     struct erabi_broker *broker = user;
+    erabi_loop_read(&broker->loop);
     struct erabi_session *session = erabi_connection_user(connection);
     if (!session)
         return;
@@ -112,6 +117,7 @@ static void on_close(void *user, struct erabi_connection *connection, const stru
 static void on_refused(void *user, struct erabi_listener *listener, const struct erabi_transport_event *event)
 {
     struct erabi_broker *broker = user;
+    erabi_loop_read(&broker->loop);
     const struct erabi_attachment *attachment = event->key ? erabi_registry_key(broker->registry, event->key) : NULL;
     erabi_record_connection(broker->audit, "refused", attachment ? attachment->name : "",
                             interface_text(gate_of(listener)), event->address, event->key, event->reason,

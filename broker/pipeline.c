@@ -272,6 +272,7 @@ static void run(struct passage *p);
 static void on_committed(void *user, int result)
 {
     struct passage *p = user;
+    erabi_loop_read(p->pipeline->loop);
     p->pipeline->passages--;
     if (result < 0) {
         refuse(p, ERAB_REASON_STORAGE, "", "the journal could not keep it");

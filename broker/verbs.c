@@ -35,6 +35,7 @@ static json_t *health(void *user, const json_t *request, const char **error)
 static json_t *party_revoke(void *user, const json_t *request, const char **error)
 {
     struct erabi_broker *broker = user;
+    erabi_loop_read(&broker->loop);
     const char *id = json_string_value(json_object_get(request, "party"));
     if (!id || !erab_party_valid(id)) {
         *error = "party: a party id is needed";

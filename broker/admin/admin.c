@@ -137,7 +137,8 @@ static void serve(struct client *c)
 {
     char *end = memchr(c->line, '\n', c->used);
     if (!end) {
-        if (c->used == sizeof(c->line) || uv_read_start((uv_stream_t *)&c->pipe, on_alloc, on_read) < 0)
+        int r = c->used == sizeof(c->line) ? UV_ENOBUFS : uv_read_start((uv_stream_t *)&c->pipe, on_alloc, on_read);
+        if (r < 0 && r != UV_EALREADY) /* a line may come in pieces */
             drop(c);
         return;
     }

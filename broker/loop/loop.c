@@ -17,23 +17,33 @@ static void read_clocks(struct erabi_loop *loop)
     loop->mono_ms = erabi_clock_ms(CLOCK_MONOTONIC);
 }
 
-/* Runs right after polling and before what became ready is handled is not offered by libuv; the check phase
- * follows the callbacks, so the values are those of the turn's end and at most one turn old. */
-static void on_turn(uv_check_t *handle)
+void erabi_loop_read(struct erabi_loop *loop)
 {
-    read_clocks(handle->data);
+    if (!loop->stale)
+        return;
+    loop->stale = false;
+    read_clocks(loop);
+    loop->on_time(loop->user);
+}
+
+/* Runs before the loop waits. */
+static void on_turn(uv_prepare_t *handle)
+{
+    ((struct erabi_loop *)handle->data)->stale = true;
 }
 
 static void on_tick(uv_timer_t *handle)
 {
     struct erabi_loop *loop = handle->data;
-    read_clocks(loop);
+    loop->stale = true;
+    erabi_loop_read(loop);
     loop->on_tick(loop->user);
 }
 
 static void on_mail(uv_async_t *handle)
 {
     struct erabi_loop *loop = handle->data;
+    erabi_loop_read(loop);
     uv_mutex_lock(&loop->mail_lock);
     struct erabi_post *list = erabi_take(loop->posts);
     loop->n_posts = 0;
@@ -54,9 +64,10 @@ static void on_mail(uv_async_t *handle)
     }
 }
 
-int erabi_loop_init(struct erabi_loop *loop, uv_loop_t *uv, uint64_t floor_ms, void (*tick)(void *user), void *user)
+int erabi_loop_init(struct erabi_loop *loop, uv_loop_t *uv, uint64_t floor_ms, void (*tick)(void *user),
+                    void (*time)(void *user), void *user)
 {
-    *loop = (struct erabi_loop){.uv = uv, .on_tick = tick, .user = user};
+    *loop = (struct erabi_loop){.uv = uv, .on_tick = tick, .on_time = time, .user = user};
     erabi_clock_init(&loop->clock, erabi_clock_ms(CLOCK_REALTIME), erabi_clock_ms(CLOCK_BOOTTIME), floor_ms);
     loop->mono_ms = erabi_clock_ms(CLOCK_MONOTONIC);
     int r = uv_mutex_init(&loop->mail_lock);
@@ -68,9 +79,9 @@ int erabi_loop_init(struct erabi_loop *loop, uv_loop_t *uv, uint64_t floor_ms, v
         return r;
     }
     uv_timer_init(uv, &loop->tick);
-    uv_check_init(uv, &loop->turn);
+    uv_prepare_init(uv, &loop->turn);
     loop->mail.data = loop->tick.data = loop->turn.data = loop;
-    uv_check_start(&loop->turn, on_turn);
+    uv_prepare_start(&loop->turn, on_turn);
     uv_unref((uv_handle_t *)&loop->turn);
     return uv_timer_start(&loop->tick, on_tick, 1000, 1000);
 }

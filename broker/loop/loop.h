@@ -1,4 +1,4 @@
-/* The loop thread: time read once a turn, one tick a second, and `post`, the one call for other threads. */
+/* The loop thread: time read once a turn (when first asked for after the wait), one tick a second, and `post`, the one call for other threads. */
 #ifndef ERABI_LOOP_H
 #define ERABI_LOOP_H
 
@@ -11,12 +11,14 @@ struct erabi_loop {
     struct erabi_clock clock; /* of this turn */
     uint64_t mono_ms;         /* of this turn */
     uv_timer_t tick;
-    uv_check_t turn;
+    uv_prepare_t turn;
+    bool stale; /* the clocks were not read since the wait */
     uv_async_t mail;
     uv_mutex_t mail_lock;
     struct erabi_post *posts;
     unsigned n_posts;
     void (*on_tick)(void *user);
+    void (*on_time)(void *user); /* the clocks were read */
     void *user;
 };
 
@@ -25,7 +27,9 @@ struct erabi_loop {
 
 /* `floor_ms` as in erabi_clock_init. Returns 0 or a negative errno. */
 int erabi_loop_init(struct erabi_loop *loop, uv_loop_t *uv, uint64_t floor_ms, void (*on_tick)(void *user),
-                    void *user);
+                    void (*on_time)(void *user), void *user);
+/* Reads the clocks unless this turn has done so. The first thing in every callback that starts work. */
+void erabi_loop_read(struct erabi_loop *loop);
 /* Closes its handles; run the loop on until it has no more. */
 void erabi_loop_close(struct erabi_loop *loop);
 /* After the loop has run out. Posts never run are dropped. */

@@ -63,6 +63,7 @@ def steps(story):
     def replay():
         first = story.dogwood.message("opt", "coordinator.rest", OPT)
         story.dogwood.request(first)
+        story.dogwood.receipt_for(first, state="refused")  # the application knows no such order
         return refused(story.dogwood.message("opt", "coordinator.rest", OPT + wire.block(2, "other"), id=first.id),
                        "replay")
 

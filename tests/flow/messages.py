@@ -1,6 +1,8 @@
 #!/usr/bin/python3
 """What a message does on its way through one broker, seen by a client that was written from PROTOCOL.md."""
+import json
 import os
+import socket
 import sys
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "../support"))
@@ -170,6 +172,16 @@ def health_says_ready_and_who_is_there(s):
     code, health = s.broker.tool("health")
     assert code == 0 and health["ready"] is True, health
     assert {(p["peer"], p["interface"], p["lanes"]) for p in health["peers"]} == {("alder", "r3", 1), ("alder", "r3", 2)}
+
+
+def an_admin_request_may_come_in_pieces(s):
+    with socket.socket(socket.AF_UNIX) as c:
+        c.settimeout(10)
+        c.connect(s.broker.config["admin_socket"])
+        c.send(b'{"verb":')
+        assert s.broker.tool("health")[0] == 0  # by now the broker has read the first piece
+        c.send(b'"health"}\n')
+        assert json.loads(c.recv(65536))["ok"] is True
 
 
 run([v for k, v in list(globals().items()) if callable(v) and getattr(v, "__module__", "") == "__main__"])
