@@ -23,9 +23,20 @@ static void on_time(void *user)
     erabi_audit_set_time(broker->audit, erabi_now_ms(&broker->loop), broker->loop.mono_ms);
 }
 
+static void on_head(void *user, const struct erabi_audit_head *head)
+{
+    struct erabi_broker *broker = user;
+    broker->head = *head; /* the log is being written: told at the next tick, the newest is enough */
+    broker->has_head = true;
+}
+
 static void on_tick(void *user)
 {
     struct erabi_broker *broker = user;
+    if (broker->has_head) {
+        broker->has_head = false;
+        erabi_heads_send(&broker->pipeline, &broker->head);
+    }
     erabi_pipeline_tick(&broker->pipeline);
     erabi_network_tick(broker);
 }
@@ -132,6 +143,13 @@ static int build_pipeline(struct erabi_broker *broker)
                                                .owner = &broker->owner,
                                                .outlets = calloc(n * ERAB_IF_COUNT, sizeof(struct erabi_target *)),
                                                .seqs = calloc(n, sizeof(uint64_t))};
+    const struct erabi_registry_party *owner = erabi_registry_owner(broker->registry);
+    broker->pipeline.self = (struct erabi_attachment){.kind = ERABI_ATTACH_LOCAL,
+                                                      .party = owner->index,
+                                                      .name = "broker",
+                                                      .speaks_for = &owner->index,
+                                                      .n_speaks_for = 1,
+                                                      .types = UINT64_C(1) << ERAB_AUDIT_HEAD};
     return broker->pipeline.outlets && broker->pipeline.seqs ? 0 : complain("parties", -ENOMEM);
 }
 
@@ -207,6 +225,7 @@ int erabi_broker_start(struct erabi_broker *broker, uv_loop_t *uv, const char *c
     uv_check_init(uv, &broker->flush);
     broker->flush.data = broker;
     uv_check_start(&broker->flush, on_turn);
+    erabi_audit_on_head(broker->audit, on_head, broker);
     erabi_record_admin(broker->audit, "start", broker->owner.party, "done");
 
     r = erabi_network_start(broker);

@@ -45,6 +45,8 @@ struct erabi_broker {
     struct erabi_runner **runners;
     size_t n_runners;
     uv_check_t flush;
+    struct erabi_audit_head head; /* not told yet */
+    bool has_head;
     int closing; /* parts that still close */
     bool stopping;
 };

@@ -1,4 +1,6 @@
 /* What happens later to what was accepted: it expires, it is dropped, its sender is told. */
+#include <string.h>
+
 #include "pipeline.h"
 #include "record.h"
 
@@ -86,4 +88,26 @@ void erabi_pipeline_tick(struct erabi_pipeline *pipeline)
     }
     erabi_known_tick(&pipeline->known, now);
     erabi_journal_tick(pipeline->journal, now);
+}
+
+void erabi_followup_cancel(struct erabi_pipeline *pipeline, const struct erab_header *header,
+                           const Erab__V1__DispatchCancel *cancel)
+{
+    if (cancel->dispatch_id.len != ERAB_ID_SIZE)
+        return;
+    struct erabi_known *order = erabi_known_find(&pipeline->known, cancel->dispatch_id.data);
+    if (order && strcmp(order->from, header->from) == 0) {
+        order->cancelled = true;
+        erabi_journal_cancelled(pipeline->journal, cancel->dispatch_id.data);
+    }
+}
+
+void erabi_followup_receipt(struct erabi_pipeline *pipeline, struct erabi_target *source,
+                            const Erab__V1__Receipt *receipt)
+{
+    if (!receipt->has_about || receipt->about.len != ERAB_ID_SIZE || receipt->state == ERAB__V1__RECEIPT_STATE__QUEUED)
+        return;
+    int64_t row = erabi_target_ack(source, receipt->about.data);
+    if (row > 0)
+        erabi_journal_outbox_done(pipeline->journal, row);
 }

@@ -199,6 +199,12 @@ static void judge_policy(struct passage *p, struct link *link)
     p->detail = verdict.detail;
 }
 
+/* What the broker takes itself, not an application of its owner. */
+static bool taken_here(const struct passage *p)
+{
+    return p->header.type == ERAB_AUDIT_HEAD && strcmp(p->header.to, p->pipeline->owner->party) == 0;
+}
+
 static void judge_link(struct passage *p, struct link *link)
 {
     const char *from = p->header.from;
@@ -220,6 +226,8 @@ static void judge_link(struct passage *p, struct link *link)
     else
         judge_policy(p, link);
     if (link->reason)
+        return;
+    if (taken_here(p))
         return;
     link->target = erabi_pipeline_target(p->pipeline, link->to->index, link->interface, p->header.type);
     if (!link->target)
@@ -346,37 +354,17 @@ static enum step step_accept(struct passage *p)
     return NEXT;
 }
 
-/* A cancel ends the order here too: nothing new may follow from it. */
-static void take_cancel(struct passage *p)
-{
-    const Erab__V1__DispatchCancel *cancel = (const void *)p->body;
-    if (cancel->dispatch_id.len != ERAB_ID_SIZE)
-        return;
-    struct erabi_known *order = erabi_known_find(&p->pipeline->known, cancel->dispatch_id.data);
-    if (order && strcmp(order->from, p->header.from) == 0) {
-        order->cancelled = true;
-        erabi_journal_cancelled(p->pipeline->journal, cancel->dispatch_id.data);
-    }
-}
-
-/* The recipient (or its broker) has spoken: the message leaves the outbox. */
-static void take_receipt(struct passage *p)
-{
-    const Erab__V1__Receipt *receipt = (const void *)p->body;
-    if (!receipt->has_about || receipt->about.len != ERAB_ID_SIZE || receipt->state == ERAB__V1__RECEIPT_STATE__QUEUED)
-        return;
-    int64_t row = erabi_target_ack(p->source, receipt->about.data);
-    if (row > 0)
-        erabi_journal_outbox_done(p->pipeline->journal, row);
-}
-
 static enum step step_deliver(struct passage *p)
 {
     struct erabi_pipeline *pipeline = p->pipeline;
     if (p->header.type == ERAB_DISPATCH_CANCEL)
-        take_cancel(p);
+        erabi_followup_cancel(pipeline, &p->header, (const void *)p->body);
     if (p->header.type == ERAB_RECEIPT && p->body)
-        take_receipt(p);
+        erabi_followup_receipt(pipeline, p->source, (const void *)p->body);
+    if (taken_here(p) && p->body) {
+        erabi_heads_take(pipeline, &p->header, (const void *)p->body);
+        erabi_journal_outbox_done(pipeline->journal, p->links[0].row);
+    }
     for (size_t i = 0; i < p->n_links; i++) {
         struct link *link = &p->links[i];
         if (link->reason || link->target == NULL)
@@ -468,22 +456,34 @@ static void answer(struct passage *p, enum erab_receipt_state state, enum erab_r
     free(members);
 }
 
-void erabi_pipeline_receive(struct erabi_pipeline *pipeline, struct erabi_session *session,
-                            const struct erabi_envelope *envelope)
+static void begin(struct erabi_pipeline *pipeline, struct erabi_target *source, const struct erabi_envelope *envelope)
 {
     struct passage *p = calloc(1, sizeof(*p));
     enum erab_reason reason;
     if (!p)
         return; /* nothing was promised yet: the sender sends it again */
     p->pipeline = pipeline;
-    p->source = session->target;
-    p->attachment = session->target->attachment;
+    p->source = source;
+    p->attachment = source->attachment;
     p->envelope = *envelope;
     p->section = p->detail = "";
     if (erabi_header_decode(envelope->header, &p->header, &reason) < 0) {
-        free(p); /* the session has read this header before: cannot happen */
+        free(p); /* who calls has read this header before: cannot happen */
         return;
     }
     erabi_envelope_hash(envelope->header, envelope->body, p->hash);
     run(p);
+}
+
+void erabi_pipeline_receive(struct erabi_pipeline *pipeline, struct erabi_session *session,
+                            const struct erabi_envelope *envelope)
+{
+    begin(pipeline, session->target, envelope);
+}
+
+void erabi_pipeline_originate(struct erabi_pipeline *pipeline, const struct erabi_envelope *envelope)
+{
+    struct erabi_target *self = erabi_pipeline_outlet(pipeline, &pipeline->self, ERAB_IF_NONE);
+    if (self)
+        begin(pipeline, self, envelope);
 }

@@ -39,6 +39,7 @@ struct erabi_pipeline {
     size_t n_targets;
     struct erabi_target **outlets; /* by party index and interface, filled when first used */
     uint64_t *seqs;                /* by party index: of the broker's own answers */
+    struct erabi_attachment self; /* of what the broker says for its owner */
     size_t passages;
 };
 
@@ -54,6 +55,18 @@ struct erabi_target *erabi_pipeline_target(struct erabi_pipeline *pipeline, uint
 /* One envelope of a bound session. */
 void erabi_pipeline_receive(struct erabi_pipeline *pipeline, struct erabi_session *session,
                             const struct erabi_envelope *envelope);
+/* One envelope that the broker itself makes for its owner; the same steps, no shorter way. */
+void erabi_pipeline_originate(struct erabi_pipeline *pipeline, const struct erabi_envelope *envelope);
+/* followup.c: a cancel ends the order here too, nothing new may follow from it; a receipt of the recipient (or
+ * its broker) takes the message out of the outbox. */
+void erabi_followup_cancel(struct erabi_pipeline *pipeline, const struct erab_header *header,
+                           const Erab__V1__DispatchCancel *cancel);
+void erabi_followup_receipt(struct erabi_pipeline *pipeline, struct erabi_target *source,
+                            const Erab__V1__Receipt *receipt);
+/* heads.c: the heads of the audit logs, ours to others and theirs here. */
+void erabi_heads_send(struct erabi_pipeline *pipeline, const struct erabi_audit_head *head);
+void erabi_heads_take(struct erabi_pipeline *pipeline, const struct erab_header *header,
+                      const Erab__V1__AuditHead *head);
 /* What the journal kept goes back into its outbox. 0 or -ENOMEM. */
 int erabi_pipeline_restore(struct erabi_pipeline *pipeline, const struct erabi_journal_pending *row);
 int erabi_pipeline_restore_mark(struct erabi_pipeline *pipeline, const struct erabi_journal_mark *row);

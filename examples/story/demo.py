@@ -122,6 +122,7 @@ class Story:
         b.party("cedar", "ra", "cedar", interfaces=["r3"])
         b.party("dogwood", "ra", "dogwood", interfaces=["r3"])
         b.party("retail", "retailer", "example-retail", interfaces=["r2"])
+        b.config["heads"] = {"every": 20, "to": ["alder"]}
         b.uplink(self.direct, "internal")
         self.rest = b.start()
 
@@ -254,6 +255,22 @@ class Story:
         assert done.returncode == 1, done
         return done.stdout.decode().strip().splitlines()[0]
 
+    def truncated(self):
+        """Alder holds heads of the coordinator's log, so a tail that is gone is missed."""
+        heads = [r for r in self.alder.audit() if r["what"] == "peer-head" and r["of"] == "coordinator.rest"]
+        assert heads, "alder has no head of coordinator.rest"
+        path = os.path.join(self.folder, "truncated.jsonl")
+        with open(self.rest.config["audit"], encoding="utf-8") as f:
+            lines = f.readlines()
+        with open(path, "w", encoding="utf-8") as f:
+            f.writelines(lines[:heads[-1]["head_seq"] - 1])
+        alone = subprocess.run([self.net.erab, "audit", "verify", path], stdout=subprocess.PIPE)
+        assert alone.returncode == 0, "without heads a cut tail cannot be seen"
+        done = subprocess.run([self.net.erab, "audit", "verify", path, "--heads", self.alder.config["audit"]],
+                              stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+        assert done.returncode == 1, done
+        return done.stdout.decode().strip().splitlines()[0]
+
     def trace(self):
         dispatch = next(r for r in self.direct.audit() if r["what"] == "message" and r.get("type") == "dispatch" and
                         r["from"] == "tso")
@@ -296,6 +313,7 @@ def steps(story, count):
     count.step("A revoked aggregator is cut while connected, the others are not disturbed", story.revoke)
     count.step("The audit logs of all three brokers verify", story.audit)
     count.step("One altered byte in an audit log is found", story.altered)
+    count.step("A truncated audit log is found by the heads that the other firm holds", story.truncated)
     count.step("The order can be traced from R1 to R5, over both firms' logs", story.trace)
 
 

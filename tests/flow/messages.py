@@ -174,6 +174,24 @@ def health_says_ready_and_who_is_there(s):
     assert {(p["peer"], p["interface"], p["lanes"]) for p in health["peers"]} == {("alder", "r3", 1), ("alder", "r3", 2)}
 
 
+def a_head_of_the_other_firms_log_stands_in_ours(s):
+    alder = s.client("alder", "r3")
+    body = wire.block(1, bytes(range(16))) + wire.number(2, 7) + wire.block(3, bytes(32)) + wire.number(4, now())
+    assert alder.request(alder.message("audit-head", "coordinator.rest", body, category=5))["state"] == "delivered"
+    s.audited(what="peer-head", of="alder", log=bytes(range(16)).hex(), head_seq=7)
+
+
+def our_heads_go_to_whom_the_configuration_names(s):
+    s.broker.process.stop()
+    s.broker.config["heads"] = {"every": 5, "to": ["alder"]}
+    s.broker.start()
+    alder, app = s.client("alder", "r3"), s.app()
+    for i in range(6):
+        app.request(app.message("dispatch", "alder", dispatch(order=f"o-{i}")))
+    got = alder.receive("audit-head", timeout=10)
+    assert wire.verify(got.header_bytes, got.body, got.signature, bytes.fromhex(s.net.keys.sign("coordinator.rest")))
+
+
 def an_admin_request_may_come_in_pieces(s):
     with socket.socket(socket.AF_UNIX) as c:
         c.settimeout(10)
