@@ -23,24 +23,6 @@ static void on_time(void *user)
     erabi_audit_set_time(broker->audit, erabi_now_ms(&broker->loop), broker->loop.mono_ms);
 }
 
-static void on_head(void *user, const struct erabi_audit_head *head)
-{
-    struct erabi_broker *broker = user;
-    broker->head = *head; /* the log is being written: told at the next tick, the newest is enough */
-    broker->has_head = true;
-}
-
-static void on_tick(void *user)
-{
-    struct erabi_broker *broker = user;
-    if (broker->has_head) {
-        broker->has_head = false;
-        erabi_heads_send(&broker->pipeline, &broker->head);
-    }
-    erabi_pipeline_tick(&broker->pipeline);
-    erabi_network_tick(broker);
-}
-
 /* Once a loop turn: what this turn decided is written in one piece. */
 static void on_turn(uv_check_t *handle)
 {
@@ -98,6 +80,50 @@ static int load_revoked(void *user, const char *party)
 {
     erabi_registry_restore_revoked(((struct erabi_broker *)user)->registry, party);
     return 0;
+}
+
+/* The wall clock never starts below what it was: an old clock would make what has expired live again. */
+#define CLOCK_FLOOR "clock-floor"
+
+static int load_state(void *user, const char *key, struct erabi_slice value)
+{
+    struct erabi_broker *broker = user;
+    struct erabi_reader r = erabi_reader(value.data, value.size);
+    uint64_t floor = erabi_read_u64(&r);
+    if (strcmp(key, CLOCK_FLOOR) == 0 && erabi_reader_done(&r) && floor > broker->loop.clock.wall_ms)
+        broker->loop.clock.wall_ms = floor;
+    return 0;
+}
+
+static void keep_clock_floor(struct erabi_broker *broker)
+{
+    uint64_t now = erabi_now_ms(&broker->loop);
+    if (now < broker->floor_ms + 10000)
+        return;
+    uint8_t bytes[8];
+    struct erabi_writer w = erabi_writer(bytes, sizeof(bytes));
+    erabi_write_u64(&w, now);
+    if (erabi_journal_state(broker->journal, CLOCK_FLOOR, erabi_slice(bytes, sizeof(bytes)), NULL, NULL) == 0)
+        broker->floor_ms = now;
+}
+
+static void on_head(void *user, const struct erabi_audit_head *head)
+{
+    struct erabi_broker *broker = user;
+    broker->head = *head; /* the log is being written: told at the next tick, the newest is enough */
+    broker->has_head = true;
+}
+
+static void on_tick(void *user)
+{
+    struct erabi_broker *broker = user;
+    if (broker->has_head) {
+        broker->has_head = false;
+        erabi_heads_send(&broker->pipeline, &broker->head);
+    }
+    keep_clock_floor(broker);
+    erabi_pipeline_tick(&broker->pipeline);
+    erabi_network_tick(broker);
 }
 
 static int open_stores(struct erabi_broker *broker)
@@ -231,7 +257,7 @@ int erabi_broker_start(struct erabi_broker *broker, uv_loop_t *uv, const char *c
     r = erabi_network_start(broker);
     if (r == 0)
         r = start_runners(broker);
-    struct erabi_journal_load load = {load_pending, load_mark, load_revoked, NULL, broker};
+    struct erabi_journal_load load = {load_pending, load_mark, load_revoked, load_state, broker};
     if (r == 0)
         r = erabi_journal_load(broker->journal, erabi_now_ms(&broker->loop), &load);
     if (r == 0) {

@@ -89,6 +89,7 @@ int main(int argc, char **argv)
     setrlimit(RLIMIT_CORE, &none);
     prctl(PR_SET_DUMPABLE, 0);
     signal(SIGPIPE, SIG_IGN);
+    signal(SIGHUP, SIG_IGN); /* a new configuration takes a restart */
     if (sodium_init() < 0)
         return 1;
     return only_check ? check(path) : serve(path);

@@ -205,15 +205,14 @@ void erabi_target_pump(struct erabi_target *target, uint64_t mono_ms, uint64_t n
     }
 }
 
-static void tick_queue(struct erabi_queue *queue, uint64_t mono_ms, uint64_t now_ms,
-                       void (*expired)(void *user, struct erabi_delivery *delivery), void *user)
+/* Moves what has expired to `dead`: who is told of it may pump this very target, so nothing is told while its
+ * queues are walked. */
+static void tick_queue(struct erabi_queue *queue, struct erabi_queue *dead, uint64_t mono_ms, uint64_t now_ms)
 {
     for (struct erabi_delivery **at = &queue->first; *at;) {
         struct erabi_delivery *d = *at;
         if (d->parcel->header.expires_at_ms <= now_ms) {
-            queue_remove(queue, at);
-            expired(user, d);
-            delivery_free(d);
+            queue_add(dead, queue_remove(queue, at));
             continue;
         }
         if (d->sent_ms && mono_ms - d->sent_ms > ERABI_TARGET_RETRY_MS)
@@ -225,8 +224,15 @@ static void tick_queue(struct erabi_queue *queue, uint64_t mono_ms, uint64_t now
 void erabi_target_tick(struct erabi_target *target, uint64_t mono_ms, uint64_t now_ms,
                        void (*expired)(void *user, struct erabi_delivery *delivery), void *user)
 {
-    tick_queue(&target->command, mono_ms, now_ms, expired, user);
-    tick_queue(&target->control, mono_ms, now_ms, expired, user);
-    tick_queue(&target->telemetry, mono_ms, now_ms, expired, user);
+    struct erabi_queue dead;
+    queue_init(&dead);
+    tick_queue(&target->command, &dead, mono_ms, now_ms);
+    tick_queue(&target->control, &dead, mono_ms, now_ms);
+    tick_queue(&target->telemetry, &dead, mono_ms, now_ms);
+    while (dead.first) {
+        struct erabi_delivery *delivery = queue_remove(&dead, &dead.first);
+        expired(user, delivery);
+        delivery_free(delivery);
+    }
     erabi_target_pump(target, mono_ms, now_ms);
 }

@@ -135,7 +135,9 @@ def a_flood_of_garbage_leaves_the_broker_as_it_was(s):
         for m in more:
             alder.send(m)
         alder.receipt_for(more[-1], timeout=20)
-    assert memory() - before < 4 << 20, f"grew by {memory() - before} bytes"
+    with open(s.net.erabd, "rb") as f:
+        keeps_freed_memory = b"__asan_init" in f.read()  # AddressSanitizer's quarantine
+    assert keeps_freed_memory or memory() - before < 4 << 20, f"grew by {memory() - before} bytes"
     assert birch.request(birch.message("opt", "coordinator.rest", opt()))["state"] == "delivered"
 
 

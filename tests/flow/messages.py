@@ -1,8 +1,10 @@
 #!/usr/bin/python3
 """What a message does on its way through one broker, seen by a client that was written from PROTOCOL.md."""
+import contextlib
 import json
 import os
 import socket
+import sqlite3
 import sys
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "../support"))
@@ -190,6 +192,21 @@ def our_heads_go_to_whom_the_configuration_names(s):
         app.request(app.message("dispatch", "alder", dispatch(order=f"o-{i}")))
     got = alder.receive("audit-head", timeout=10)
     assert wire.verify(got.header_bytes, got.body, got.signature, bytes.fromhex(s.net.keys.sign("coordinator.rest")))
+
+
+def time_does_not_start_below_what_it_was(s):
+    app = s.app()
+    app.request(app.message("dispatch", "alder", dispatch()))
+    s.broker.process.stop()
+    ahead = now() + 3600000
+    with contextlib.closing(sqlite3.connect(os.path.join(s.broker.folder, "journal.db"), isolation_level=None)) as db:
+        (table,) = [t for (t,) in db.execute("select name from sqlite_master where type = 'table'") if "state" in t]
+        key, value = [c[1] for c in db.execute(f"pragma table_info({table})")][-2:]
+        db.execute(f"insert or replace into {table} ({key}, {value}) values ('clock-floor', ?)",
+                   (ahead.to_bytes(8, "big"),))
+    s.broker.start()
+    app = s.app()
+    s.refused(app, app.message("dispatch", "alder", dispatch(order="o-2")), "expired")
 
 
 def an_admin_request_may_come_in_pieces(s):
