@@ -39,7 +39,8 @@ static const json_t *command(const char *name)
     return NULL;
 }
 
-/* ---- what libsodium draws instead of random bytes: the script, piece by piece, each of the size asked for */
+/* ---- what libsodium draws instead of random bytes: the script, piece by piece, each of the size asked for
+ */
 
 static struct {
     uint8_t bytes[256];
@@ -315,9 +316,8 @@ static void recorded_hello_with_a_flipped_bit_does_not_open(void **state)
 
 int main(int argc, char **argv)
 {
-    static struct randombytes_implementation scripted = {.implementation_name = scripted_name,
-                                                         .random = scripted_number,
-                                                         .buf = scripted_bytes};
+    static struct randombytes_implementation scripted = {
+        .implementation_name = scripted_name, .random = scripted_number, .buf = scripted_bytes};
     const struct CMUnitTest tests[] = {
         T(our_greetings_are_the_recorded_ones),
         T(our_server_opens_the_client_and_makes_welcome_and_ready),
