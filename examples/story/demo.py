@@ -296,7 +296,10 @@ class Story:
         assert done.returncode == 0, text
         if self.homes:
             assert "h0001.battery" in text, text
-        return "\n              ".join(text.strip().splitlines()[:14])
+        # The way down and the measured values back, without the path of the folder.
+        lines = [line.replace(self.folder + "/", "") for line in text.strip().splitlines()]
+        shown = [line for line in lines if " receipt " not in line and " opt " not in line]
+        return "\n              ".join(shown[:16])
 
     def stop(self):
         for process in self.processes.values():
