@@ -134,13 +134,13 @@ static int open_stores(struct erabi_broker *broker)
         return complain(config->state_dir, -ENAMETOOLONG);
     int r = erabi_journal_open(&broker->journal, broker->uv, path, config->limits.journal_queue, error, sizeof(error));
     if (r < 0) {
-        fprintf(stderr, "erabd: journal %s: %s\n", path, error);
+        fprintf(stderr, "erabd: journal: %s\n", error);
         return r;
     }
     r = erabi_audit_open(&broker->audit, config->audit, broker->owner.sign_secret, config->heads.every, error,
                          sizeof(error));
     if (r < 0)
-        fprintf(stderr, "erabd: audit log %s: %s\n", config->audit, error);
+        fprintf(stderr, "erabd: audit log: %s\n", error);
     return r;
 }
 
