@@ -78,15 +78,16 @@ static void print_table(const json_t *hops)
 {
     size_t i;
     const json_t *hop;
-    printf("%-13s %5s %-36s %-16s %-20s %-20s %-14s %-16s %s\n", "time_ms", "level", "id", "type", "from", "to", "step",
+    json_int_t first = json_integer_value(json_object_get(json_array_get(hops, 0), "time_ms"));
+    printf("%-13s %7s %5s %-36s %-16s %-20s %-20s %-10s %s\n", "time_ms", "+ms", "level", "id", "type", "from", "to",
            "verdict", "log");
     json_array_foreach(hops, i, hop)
     {
         const json_t *holds = json_object_get(hop, "parent_holds");
-        printf("%-13lld %5lld %-36s %-16s %-20s %-20s %-14s %-16s %s%s%s\n",
-               (long long)json_integer_value(json_object_get(hop, "time_ms")),
+        json_int_t at = json_integer_value(json_object_get(hop, "time_ms"));
+        printf("%-13lld %+7lld %5lld %-36s %-16s %-20s %-20s %-10s %s%s%s\n", (long long)at, (long long)(at - first),
                (long long)json_integer_value(json_object_get(hop, "depth")), text(hop, "id"), text(hop, "type"),
-               text(hop, "from"), text(hop, "to"), text(hop, "step"), text(hop, "verdict"), text(hop, "log"),
+               text(hop, "from"), text(hop, "to"), text(hop, "verdict"), text(hop, "log"),
                json_is_true(json_object_get(hop, "reported")) ? " (reported)" : "",
                holds && json_is_false(holds) ? " (names another parent hash!)" : "");
     }

@@ -5,7 +5,7 @@
 
 #include "transport/internal.h"
 
-enum { DRAIN_MS = 1000, OUT_MIN = 512 };
+enum { DRAIN_MS = 1000 };
 
 static void on_timer(uv_timer_t *timer);
 
@@ -102,21 +102,6 @@ void erabi_connection_end(struct erabi_connection *c, enum erab_reason reason, c
     uv_close((uv_handle_t *)&c->timer, on_closed);
 }
 
-static void on_shut(uv_shutdown_t *request, int status)
-{
-    (void)request;
-    (void)status; /* the peer's end of file or the timer closes */
-}
-
-static void shut_when_empty(struct erabi_connection *c)
-{
-    if (c->state != ERABI_DRAINING || c->shut || c->writing || c->out_used)
-        return;
-    c->shut = true;
-    if (uv_shutdown(&c->request.shutdown, &c->io.stream, on_shut) < 0)
-        erabi_connection_end(c, c->reason, c->detail, false);
-}
-
 /* Ends in order: what is queued is still sent, and what the peer sent before it saw our end is still read. */
 static void drain(struct erabi_connection *c, enum erab_reason reason, const char *detail)
 {
@@ -132,119 +117,6 @@ void erabi_connection_cut(struct erabi_connection *c, enum erab_reason reason)
     if (c->state == ERABI_DRAINING)
         c->state = ERABI_UP; /* the cut's reason is the one that counts */
     erabi_connection_end(c, reason, "cut", true);
-}
-
-/* ---- writing ---- */
-
-size_t erabi_connection_queued(const struct erabi_connection *c)
-{
-    return c->out_used + (c->writing ? uv_stream_get_write_queue_size(&c->io.stream) : 0);
-}
-
-/* A writer over free room of at least n bytes; `bad` without memory. commit() takes over what was written. */
-static struct erabi_writer reserve(struct erabi_connection *c, size_t n)
-{
-    if (n > c->out_size - c->out_used) {
-        size_t size = c->out_size * 2 > c->out_used + n ? c->out_size * 2 : c->out_used + n;
-        if (size < OUT_MIN)
-            size = OUT_MIN;
-        uint8_t *grown = realloc(c->out, size);
-        if (!grown) {
-            struct erabi_writer none = erabi_writer(NULL, 0);
-            none.bad = true;
-            return none;
-        }
-        c->out = grown;
-        c->out_size = size;
-    }
-    return erabi_writer(c->out + c->out_used, c->out_size - c->out_used);
-}
-
-static void commit(struct erabi_connection *c, const struct erabi_writer *w)
-{
-    if (w->bad || w->used == 0)
-        return;
-    c->out_used += w->used;
-    c->sent_ms = now_of(c);
-    c->transport->stats.bytes_out += w->used;
-    erabi_transport_dirty(c->transport, c);
-}
-
-static void drained(struct erabi_connection *c)
-{
-    struct erabi_transport *t = c->transport;
-    if (c->state == ERABI_UP && t->callbacks.on_drained)
-        t->callbacks.on_drained(t->user, c);
-    else
-        shut_when_empty(c);
-}
-
-static void on_written(uv_write_t *request, int status)
-{
-    struct erabi_connection *c = request->handle->data;
-    free(c->writing);
-    c->writing = NULL;
-    if (c->state == ERABI_CLOSED)
-        return;
-    if (status < 0)
-        erabi_connection_end(c, ERAB_REASON_IO_ERROR, "write failed", false);
-    else if (c->out_used)
-        erabi_connection_flush(c);
-    else
-        drained(c);
-}
-
-void erabi_connection_flush(struct erabi_connection *c)
-{
-    if (c->writing || c->state == ERABI_CONNECTING || c->state == ERABI_CLOSED)
-        return;
-    if (c->out_used == 0) {
-        shut_when_empty(c);
-        return;
-    }
-    uv_buf_t buf = uv_buf_init((char *)c->out, (unsigned)c->out_used);
-    int n = uv_try_write(&c->io.stream, &buf, 1);
-    if (n < 0 && n != UV_EAGAIN) {
-        erabi_connection_end(
-            c, n == UV_EPIPE || n == UV_ECONNRESET ? ERAB_REASON_CLOSED_BY_PEER : ERAB_REASON_IO_ERROR,
-            "write failed", false);
-        return;
-    }
-    size_t gone = n > 0 ? (size_t)n : 0;
-    uint8_t *whole = c->out;
-    size_t used = c->out_used;
-    c->out = NULL;
-    c->out_size = c->out_used = 0;
-    if (gone == used) {
-        free(whole);
-        drained(c);
-        return;
-    }
-    c->writing = whole;
-    buf = uv_buf_init((char *)whole + gone, (unsigned)(used - gone));
-    if (uv_write(&c->request.write, &c->io.stream, &buf, 1, on_written) < 0)
-        erabi_connection_end(c, ERAB_REASON_IO_ERROR, "write failed", false);
-}
-
-int erabi_connection_send(struct erabi_connection *c, const uint8_t *packet, size_t size)
-{
-    if (c->state != ERABI_UP)
-        return -EPIPE;
-    if (size == 0 || size > ERABI_PACKET_MAX)
-        return -EMSGSIZE;
-    size_t sealed = erabi_curve_sealed_size(size);
-    size_t queued = erabi_connection_queued(c);
-    if (queued && queued + sealed > c->transport->limits.send_bytes)
-        return -EAGAIN;
-    struct erabi_writer w = reserve(c, sealed);
-    if (w.bad)
-        return -ENOMEM;
-    int r = erabi_curve_seal(&c->curve, &w, packet, size);
-    if (r < 0)
-        return r;
-    c->transport->stats.packets_out++;
-    commit(c, &w);
-    return 0;
 }
 
 /* ---- reading ---- */
@@ -342,12 +214,12 @@ static void judge_key(struct erabi_connection *c)
         t->callbacks.on_key(t->user, c->listener, c->curve.peer_key, c->address, &reason);
     if (c->state != ERABI_HANDSHAKE)
         return; /* the callback stopped us */
-    struct erabi_writer w = reserve(c, ERABI_CURVE_REPLY);
+    struct erabi_writer w = erabi_connection_reserve(c, ERABI_CURVE_REPLY);
     if (verdict == ERABI_ADMIT && erabi_curve_admit(&c->curve, &w) == 0) {
-        commit(c, &w);
+        erabi_connection_commit(c, &w);
         up(c);
     } else if (verdict == ERABI_REFUSE && erabi_curve_refuse(&c->curve, &w) == 0) {
-        commit(c, &w);
+        erabi_connection_commit(c, &w);
         drain(c, reason ? reason : ERAB_REASON_UNKNOWN_KEY, "key refused, ERROR 400");
     } else {
         erabi_connection_end(c, reason ? reason : ERAB_REASON_CONNECTION_LIMIT, "key put off", false);
@@ -361,9 +233,9 @@ static void answer_ping(struct erabi_connection *c, struct erabi_slice context)
     size_t size = erabi_curve_sealed_size(5 + context.size);
     if (erabi_connection_queued(c) + size > c->transport->limits.send_bytes)
         return; /* the peer does not read: there is enough on its way to show that we live */
-    struct erabi_writer w = reserve(c, size);
+    struct erabi_writer w = erabi_connection_reserve(c, size);
     if (!w.bad && erabi_curve_pong(&c->curve, &w, context) == 0)
-        commit(c, &w);
+        erabi_connection_commit(c, &w);
 }
 
 static void on_frame(struct erabi_connection *c, const struct erabi_zmtp_frame *frame)
@@ -373,10 +245,10 @@ static void on_frame(struct erabi_connection *c, const struct erabi_zmtp_frame *
     struct erabi_fault fault;
     struct erabi_writer w = erabi_writer(NULL, 0);
     if (!c->opened)
-        w = reserve(c, ERABI_CURVE_REPLY);
+        w = erabi_connection_reserve(c, ERABI_CURVE_REPLY);
     switch (erabi_curve_receive(&c->curve, frame, t->plain, &w, &content, &fault)) {
     case ERABI_CURVE_QUIET:
-        commit(c, &w);
+        erabi_connection_commit(c, &w);
         break;
     case ERABI_CURVE_KNOWN:
         judge_key(c);
@@ -401,10 +273,10 @@ static void send_greeting(struct erabi_connection *c, size_t from, size_t to)
 {
     uint8_t bytes[ERABI_ZMTP_GREETING_SIZE];
     struct erabi_writer greeting = erabi_writer(bytes, sizeof bytes);
-    struct erabi_writer w = reserve(c, to - from);
+    struct erabi_writer w = erabi_connection_reserve(c, to - from);
     erabi_zmtp_write_greeting(&greeting, c->listener != NULL);
     erabi_write_bytes(&w, bytes + from, to - from);
-    commit(c, &w);
+    erabi_connection_commit(c, &w);
 }
 
 static void greeted(struct erabi_connection *c)
@@ -413,9 +285,9 @@ static void greeted(struct erabi_connection *c)
         send_greeting(c, ERABI_ZMTP_VERSION_SIZE, ERABI_ZMTP_GREETING_SIZE);
     if (c->listener)
         return;
-    struct erabi_writer w = reserve(c, ERABI_CURVE_REPLY);
+    struct erabi_writer w = erabi_connection_reserve(c, ERABI_CURVE_REPLY);
     if (erabi_curve_hello(&c->curve, &w) == 0)
-        commit(c, &w);
+        erabi_connection_commit(c, &w);
     else
         erabi_connection_end(c, ERAB_REASON_INTERNAL, "HELLO cannot be made", false);
 }
@@ -486,10 +358,10 @@ static void on_timer(uv_timer_t *timer)
     }
     if (now - c->sent_ms >= l->heartbeat_ms) {
         size_t size = erabi_curve_sealed_size(7);
-        struct erabi_writer w = reserve(c, size);
+        struct erabi_writer w = erabi_connection_reserve(c, size);
         if (!w.bad && erabi_connection_queued(c) == 0 &&
             erabi_curve_ping(&c->curve, &w, l->heartbeat_timeout_ms) == 0)
-            commit(c, &w);
+            erabi_connection_commit(c, &w);
         c->sent_ms = now; /* a queue that does not move needs no PING behind it */
     }
     if (c->throttled)

@@ -175,6 +175,9 @@ struct erabi_connection *erabi_connection_new(struct erabi_transport *t, struct 
 void erabi_connection_start(struct erabi_connection *c);
 void erabi_connection_end(struct erabi_connection *c, enum erab_reason reason, const char *detail,
                           bool reset);
+/* A writer over free room of at least n bytes; `bad` without memory. commit() takes over what was written. */
+struct erabi_writer erabi_connection_reserve(struct erabi_connection *c, size_t n);
+void erabi_connection_commit(struct erabi_connection *c, const struct erabi_writer *w);
 /* Writes what is queued; called once a turn. */
 void erabi_connection_flush(struct erabi_connection *c);
 

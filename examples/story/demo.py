@@ -137,7 +137,7 @@ class Story:
         b.uplink(self.rest, "r3")
         if self.homes:
             b.adapter("homes", self.module("echonet_lite"), "echonet_lite", ["h0001.battery"], {
-                "interface": self.homes.interface, "gateway": "h0001.gw", "poll_s": 1, "timeout_ms": 2000,
+                "interface": self.homes.interface, "gateway": "h0001.gw", "poll_s": 1, "timeout_ms": 700, "verify_ms": 4000,
                 "devices": f"h0001.battery=027D01@{self.homes.battery_address}"})
         self.alder = b.start()
 
@@ -200,7 +200,8 @@ class Story:
         return ", ".join(f"{ra} {kw:g} kW" for ra, kw in shares.items())
 
     def discharging(self):
-        state = self.homes.wait_battery(lambda s: s["does"] == "discharge" and (s["watts"] or 0) < 0)
+        share = round(1000 * self.args.order / sum(self.fleet.values()))  # W of one home
+        state = self.homes.wait_battery(lambda s: s["does"] == "discharge" and s["watts"] == -share)
         return f"a foreign controller read discharge, {state['watts']} W"
 
     def report(self):
@@ -215,6 +216,20 @@ class Story:
             self.homes.wait_battery(lambda s: s["does"] == "auto")
             return "the battery is back in automatic mode"
         return ""
+
+    def bad_device(self, word, reason):
+        """An order of 8 s while the battery misbehaves; the Results up to the transmission operator say so."""
+        self.homes.say(word + " on")
+        event = self.vtn(do="event", signal="LOAD_DISPATCH", type="delta", value=-float(self.args.order), start_in_s=0,
+                         duration_s=8, unit="k")["event"]
+        print(f"              ... an order of 8 s with a battery that does this: {word}", flush=True)
+        result = self.processes["alder.app"].wait_event(
+            lambda e: e.get("event") == "result" and event in e["order"], timeout=40)
+        self.homes.say(word + " off")
+        assert result["outcome"] != "done" and result["reason"] == reason, result
+        self.direct.wait_audit(lambda r: r["what"] == "message" and r.get("type") == "result" and r["to"] == "tso" and
+                               r["time_ms"] >= result["at_ms"])
+        return f"outcome {result['outcome']}, reason {result['reason']}"
 
     def retail(self):
         retail = self.party("retail", "retailer", self.rest, "r2", ["--up", "coordinator.rest", "--device", "alder"])
@@ -281,7 +296,10 @@ class Story:
         assert done.returncode == 0, text
         if self.homes:
             assert "h0001.battery" in text, text
-        return "\n              ".join(text.strip().splitlines()[:14])
+        # The way down and the measured values back, without the path of the folder.
+        lines = [line.replace(self.folder + "/", "") for line in text.strip().splitlines()]
+        shown = [line for line in lines if " receipt " not in line and " opt " not in line]
+        return "\n              ".join(shown[:16])
 
     def stop(self):
         for process in self.processes.values():
@@ -310,6 +328,12 @@ def steps(story, count):
             count.skip("The battery in the home really discharges", story.no_homes)
         count.step("Telemetry returns as an OpenADR report", story.report)
         count.step("A cancel ends the order down to the home", story.cancel)
+    for word, reason in (("refuse", "device-refused"), ("silent", "device-silent"), ("lie", "device-deviates")):
+        sentence = f"A battery told to misbehave ({word}) is named in the Result"
+        if story.homes:
+            count.step(sentence, lambda w=word, r=reason: story.bad_device(w, r))
+        else:
+            count.skip(sentence, story.no_homes)
     count.step("A revoked aggregator is cut while connected, the others are not disturbed", story.revoke)
     count.step("The audit logs of all three brokers verify", story.audit)
     count.step("One altered byte in an audit log is found", story.altered)

@@ -49,6 +49,11 @@ class Home:
         self.process = Process("battery", [*self.battery, "node", os.path.join(devices, "battery.js"), "--address",
                                            self.battery_address, "--ramp-ms", "500"])
 
+    def say(self, line):
+        """To the battery's operator panel: "lie on", "refuse off" ..."""
+        self.process.child.stdin.write(line.encode() + b"\n")
+        self.process.child.stdin.flush()
+
     def ask(self):
         """What a foreign controller reads from the battery: set, does, watts, soc."""
         done = subprocess.run([*self.witness, "node", os.path.join(self.devices, "ask.js"), "--address", "10.77.0.3",

@@ -210,6 +210,14 @@ void story_order_result(struct story_party *party, struct story_order *order, do
     r.members_done = done;
     r.members_failed = failed;
     order->result_sent = true;
+    static const char *const outcomes[] = {"", "done", "partly", "failed"};
+    event_begin("result", party->name);
+    event_text("order", order->name);
+    event_text("outcome", outcomes[r.outcome]);
+    event_text("reason", r.reason);
+    event_number("expected_kw", r.expected_kw);
+    event_number("achieved_kw", r.achieved_kw);
+    event_end();
     story_send(party, party->client, order->header.from, ERAB_RESULT, ERAB_OPERATION, 0, &order->header, order->hash,
                &r.base, NULL);
 }

@@ -95,6 +95,8 @@ def curve():
     box("MESSAGE from the server", b"\x07MESSAGE" + counter(2), b"CurveZMQMESSAGES" + counter(2), b"\0content", server1, client1)
     box("PING from the server", b"\x07MESSAGE" + counter(3), b"CurveZMQMESSAGES" + counter(3), b"\x02\x04PING\x00\x64ctx", server1, client1)
     box("PONG from the client", b"\x07MESSAGE" + counter(4), b"CurveZMQMESSAGEC" + counter(4), b"\x02\x04PONGctx", client1, server1)
+    box("PING without a context from the server", b"\x07MESSAGE" + counter(4), b"CurveZMQMESSAGES" + counter(4), b"\x02\x04PING\x00\x64", server1,
+        client1)
     greeting = b"\xff" + bytes(7) + b"\x01\x7f\x03\x01CURVE".ljust(24, b"\0")
     return {"greeting_client": (greeting + bytes(64 - len(greeting))).hex(), "greeting_server": (greeting[:32] + b"\x01" + bytes(31)).hex(),
             "cookie": {"key": cookie_key.hex(), "nonce": (b"COOKIE--" + cookie_nonce).hex(), "plain": cookie_plain.hex(),

@@ -428,6 +428,36 @@ static void peer_that_is_no_zmtp_is_ended_at_once(void **state)
     close(fd);
 }
 
+static void connect_with_mechanism(struct fixture *f, int username_option)
+{
+    void *s = new_socket(f, ZMQ_DEALER);
+    if (username_option)
+        assert_int_equal(zmq_setsockopt(s, username_option, "name", 4), 0);
+    assert_int_equal(zmq_connect(s, erabi_listener_endpoint(f->listener)), 0);
+}
+
+/* libzmq closes as soon as it reads that our mechanism is not its own: the reason must be known before. */
+static void assert_wrong_mechanism(struct fixture *f, int username_option)
+{
+    start(f, NULL, "tcp://127.0.0.1:0");
+    connect_with_mechanism(f, username_option);
+    RUN_UNTIL(f, f->refused > 0);
+    assert_int_equal(f->refuse_reason, ERAB_REASON_WRONG_MECHANISM);
+    assert_string_equal(f->refuse_detail, "greeting: mechanism is not CURVE");
+    assert_int_equal(f->keys_seen, 0);
+    assert_int_equal(f->opened, 0);
+}
+
+static void libzmq_client_without_security_is_refused_as_wrong_mechanism(void **state)
+{
+    assert_wrong_mechanism(*state, 0);
+}
+
+static void libzmq_client_with_a_password_is_refused_as_wrong_mechanism(void **state)
+{
+    assert_wrong_mechanism(*state, ZMQ_PLAIN_USERNAME);
+}
+
 static void one_source_may_have_so_many_handshakes_only(void **state)
 {
     struct fixture *f = *state;
@@ -724,6 +754,8 @@ int main(void)
         T(client_put_off_returns_by_itself),
         T(handshake_that_dawdles_is_ended),
         T(peer_that_is_no_zmtp_is_ended_at_once),
+        T(libzmq_client_without_security_is_refused_as_wrong_mechanism),
+        T(libzmq_client_with_a_password_is_refused_as_wrong_mechanism),
         T(one_source_may_have_so_many_handshakes_only),
         T(handshake_rate_of_a_source_is_limited),
         T(connections_in_all_are_limited),
