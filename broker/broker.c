@@ -63,7 +63,8 @@ static int read_files(struct erabi_broker *broker, const char *path)
 static void persist_revocation(void *user, const char *party)
 {
     struct erabi_broker *broker = user;
-    erabi_journal_revoke(broker->journal, party, erabi_now_ms(&broker->loop), NULL, NULL);
+    if (erabi_journal_revoke(broker->journal, party, erabi_now_ms(&broker->loop), NULL, NULL) < 0)
+        broker->revocation_lost = true;
 }
 
 static int load_pending(void *user, const struct erabi_journal_pending *row)

@@ -47,6 +47,7 @@ struct erabi_broker {
     uv_check_t flush;
     struct erabi_audit_head head; /* not told yet */
     bool has_head;
+    bool revocation_lost; /* the journal did not take the last one: said by the verb, to be repeated */
     uint64_t floor_ms; /* wall clock last persisted */
     int closing; /* parts that still close */
     bool stopping;

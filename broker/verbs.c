@@ -42,7 +42,11 @@ static json_t *party_revoke(void *user, const json_t *request, const char **erro
         return NULL;
     }
     const struct erabi_registry_party *party = erabi_registry_party(broker->registry, id);
+    bool again = broker->revocation_lost;
+    broker->revocation_lost = false;
     int r = erabi_registry_revoke(broker->registry, id);
+    if (r == 1 && again) /* revoked in memory only: this is the repetition that was asked for */
+        broker->revocation_lost = erabi_journal_revoke(broker->journal, id, erabi_now_ms(&broker->loop), NULL, NULL) < 0;
     if (r < 0) {
         *error = r == -EPERM ? "the owner of the broker cannot be revoked" : "no such party";
         erabi_record_admin(broker->audit, "party-revoke", id, "refused");
@@ -50,6 +54,10 @@ static json_t *party_revoke(void *user, const json_t *request, const char **erro
     }
     erabi_record_admin(broker->audit, "party-revoke", id, r == 1 ? "was revoked already" : "done");
     erabi_network_cut(broker, party->index, ERAB_REASON_REVOKED);
+    if (broker->revocation_lost) {
+        *error = "cut now, but the journal could not keep it: repeat this when the broker is ready again";
+        return NULL;
+    }
     return json_pack("{s:s, s:b}", "party", id, "already", r == 1);
 }
 

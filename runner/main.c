@@ -11,7 +11,7 @@
 
 #include "runner.h"
 
-#define STOP_MS 5000u
+#define STOP_MS 12000u /* more than an adapter needs to bring its devices into the safe state */
 #define TICK_MS 250u
 
 static const char help[] =

@@ -153,13 +153,7 @@ static const struct erabi_option adapter_table[] = {
 
 static const struct erabi_option limits_table[] = {
     LIMIT(connections, 8, 1000000, 8192),
-    LIMIT(messages_per_second, 1, 10000000, 2000),
-    LIMIT(queue_messages, 8, 1048576, 1024),
-    LIMIT(command_lifetime_ms, 1000, 604800000, 86400000),
-    LIMIT(control_lifetime_ms, 1000, 2678400000, 604800000),
     LIMIT(journal_queue, 64, 1048576, 16384),
-    LIMIT(replay_marks, 1000, 100000000, 1000000),
-    LIMIT(dispatch_block_ms, 0, 604800000, 0),
     {0},
 };
 

@@ -95,13 +95,7 @@ struct erabi_config_adapter {
 struct erabi_config_limits {
     struct erabi_mark mark;
     uint64_t connections;             /* [8192] */
-    uint64_t messages_per_second;     /* per key [2000] */
-    uint64_t queue_messages;          /* per recipient and lane [1024] */
-    uint64_t command_lifetime_ms;     /* most, [86400000] */
-    uint64_t control_lifetime_ms;     /* most, [604800000] */
     uint64_t journal_queue;           /* entries waiting for a commit [16384] */
-    uint64_t replay_marks;            /* [1000000] */
-    uint64_t dispatch_block_ms;       /* bound of an open-ended dispatch; 0 = refuse [0] */
 };
 
 struct erabi_config_heads {

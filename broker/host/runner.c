@@ -15,7 +15,7 @@
 
 #define BACKOFF_FIRST_MS 1000u
 #define BACKOFF_MAX_MS   60000u
-#define STOP_MS          6000u
+#define STOP_MS          14000u /* the runner itself ends after 12 s */
 #define PATH_BYTES       4096u
 
 struct erabi_runner {

@@ -26,7 +26,7 @@ struct erabi_runner_wiring {
 /* `adapter` is borrowed. The process is started at once. 0 or a negative errno. */
 int erabi_runner_new(struct erabi_runner **out, uv_loop_t *loop, const struct erabi_config_adapter *adapter,
                      const struct erabi_runner_wiring *wiring);
-/* SIGTERM, then SIGKILL after 6 s; frees itself when the process is gone, then calls `done`. */
+/* SIGTERM, then SIGKILL after 14 s; frees itself when the process is gone, then calls `done`. */
 void erabi_runner_stop(struct erabi_runner *runner, void (*done)(void *user), void *user);
 
 #endif

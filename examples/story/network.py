@@ -74,7 +74,7 @@ class Process:
             select.select([self.child.stdout], [], [], min(left, 1.0))
             open_ = self.pump()
 
-    def stop(self, timeout=15):
+    def stop(self, timeout=20):
         if self.child.poll() is None:
             self.child.terminate()
             try:
