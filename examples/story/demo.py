@@ -205,9 +205,15 @@ class Story:
         return f"a foreign controller read discharge, {state['watts']} W"
 
     def report(self):
-        answer = self.vtn(do="wait", **{"for": "report"}, count=2, timeout_s=40)
-        assert answer.get("ok"), answer
-        return ""
+        """Reports until one tells the ordered power within 2 %."""
+        wanted, last = -float(self.args.order), None
+        for count in range(1, 31):
+            answer = self.vtn(do="wait", **{"for": "report"}, count=count, timeout_s=20)
+            assert answer.get("ok"), f"no report; the last one told {last} kW"
+            last = answer["entry"]["points"][-1]["value"]
+            if abs(last - wanted) <= 0.02 * abs(wanted):
+                return f"{last:g} kW in TELEMETRY_USAGE, {wanted:g} kW ordered"
+        raise Failed(f"the last of 30 reports told {last} kW, {wanted:g} kW ordered")
 
     def cancel(self):
         self.vtn(do="cancel", event=self.event)
