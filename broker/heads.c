@@ -42,7 +42,7 @@ static int send_head(struct erabi_pipeline *pipeline, const struct erabi_audit_h
                                       .body = erabi_slice(packed, n),
                                       .signature = erabi_slice(signature, sizeof(signature))};
     erabi_envelope_sign(envelope.header, envelope.body, pipeline->owner->sign_secret, signature);
-    erabi_pipeline_originate(pipeline, &envelope);
+    erabi_pipeline_originate(pipeline, &header, &envelope);
     return 0;
 }
 

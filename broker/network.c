@@ -146,9 +146,10 @@ static uint64_t next_seq(void *user, const char *to)
     return erabi_pipeline_next_seq(&((struct erabi_broker *)user)->pipeline, to);
 }
 
-static void on_envelope(void *user, struct erabi_session *session, const struct erabi_envelope *envelope)
+static void on_envelope(void *user, struct erabi_session *session, const struct erab_header *header,
+                        const struct erabi_envelope *envelope)
 {
-    erabi_pipeline_receive(&((struct erabi_broker *)user)->pipeline, session, envelope);
+    erabi_pipeline_receive(&((struct erabi_broker *)user)->pipeline, session, header, envelope);
 }
 
 static void cut_session(struct erabi_session *session, enum erab_reason reason)

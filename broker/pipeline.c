@@ -456,34 +456,32 @@ static void answer(struct passage *p, enum erab_receipt_state state, enum erab_r
     free(members);
 }
 
-static void begin(struct erabi_pipeline *pipeline, struct erabi_target *source, const struct erabi_envelope *envelope)
+static void begin(struct erabi_pipeline *pipeline, struct erabi_target *source, const struct erab_header *header,
+                  const struct erabi_envelope *envelope)
 {
     struct passage *p = calloc(1, sizeof(*p));
-    enum erab_reason reason;
     if (!p)
         return; /* nothing was promised yet: the sender sends it again */
     p->pipeline = pipeline;
     p->source = source;
     p->attachment = source->attachment;
+    p->header = *header;
     p->envelope = *envelope;
     p->section = p->detail = "";
-    if (erabi_header_decode(envelope->header, &p->header, &reason) < 0) {
-        free(p); /* who calls has read this header before: cannot happen */
-        return;
-    }
     erabi_envelope_hash(envelope->header, envelope->body, p->hash);
     run(p);
 }
 
 void erabi_pipeline_receive(struct erabi_pipeline *pipeline, struct erabi_session *session,
-                            const struct erabi_envelope *envelope)
+                            const struct erab_header *header, const struct erabi_envelope *envelope)
 {
-    begin(pipeline, session->target, envelope);
+    begin(pipeline, session->target, header, envelope);
 }
 
-void erabi_pipeline_originate(struct erabi_pipeline *pipeline, const struct erabi_envelope *envelope)
+void erabi_pipeline_originate(struct erabi_pipeline *pipeline, const struct erab_header *header,
+                              const struct erabi_envelope *envelope)
 {
     struct erabi_target *self = erabi_pipeline_outlet(pipeline, &pipeline->self, ERAB_IF_NONE);
     if (self)
-        begin(pipeline, self, envelope);
+        begin(pipeline, self, header, envelope);
 }

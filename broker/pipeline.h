@@ -54,9 +54,10 @@ struct erabi_target *erabi_pipeline_target(struct erabi_pipeline *pipeline, uint
                                            enum erab_interface interface, enum erab_type type);
 /* One envelope of a bound session. */
 void erabi_pipeline_receive(struct erabi_pipeline *pipeline, struct erabi_session *session,
-                            const struct erabi_envelope *envelope);
+                            const struct erab_header *header, const struct erabi_envelope *envelope);
 /* One envelope that the broker itself makes for its owner; the same steps, no shorter way. */
-void erabi_pipeline_originate(struct erabi_pipeline *pipeline, const struct erabi_envelope *envelope);
+void erabi_pipeline_originate(struct erabi_pipeline *pipeline, const struct erab_header *header,
+                              const struct erabi_envelope *envelope);
 /* followup.c: a cancel ends the order here too, nothing new may follow from it; a receipt of the recipient (or
  * its broker) takes the message out of the outbox. */
 void erabi_followup_cancel(struct erabi_pipeline *pipeline, const struct erab_header *header,

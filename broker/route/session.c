@@ -103,7 +103,7 @@ static const char *take_envelope(const struct erabi_session_host *host, struct e
         *reason = ERAB_REASON_WRONG_LANE;
         return "a type of the other lane group";
     }
-    host->on_envelope(host->user, session, envelope);
+    host->on_envelope(host->user, session, &header, envelope);
     return NULL;
 }
 

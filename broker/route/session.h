@@ -31,7 +31,8 @@ struct erabi_session_host {
     bool (*ready)(void *user);
     uint64_t (*next_seq)(void *user, const char *to);
     /* One envelope that is not a Ping, borrowed. */
-    void (*on_envelope)(void *user, struct erabi_session *session, const struct erabi_envelope *envelope);
+    void (*on_envelope)(void *user, struct erabi_session *session, const struct erab_header *header,
+                        const struct erabi_envelope *envelope);
     /* The session is to be cut: say so in the audit, then cut the connection. */
     void (*on_offence)(void *user, struct erabi_session *session, enum erab_reason reason, const char *detail);
     void (*on_bound)(void *user, struct erabi_session *session);

@@ -171,10 +171,8 @@ static size_t fill(struct erabi_target *target, struct erabi_queue *queue, enum 
         bool due = d->sent_ms == 0 && d->parcel->header.expires_at_ms > now_ms;
         if (due && !packet_take(packet, group, connection, d->parcel))
             break;
-        if (due) {
+        if (due)
             d->sent_ms = mono_ms ? mono_ms : 1;
-            target->sent++;
-        }
         if (due && d->acked_by_send) {
             delivery_free(queue_remove(queue, at));
             continue;

@@ -34,7 +34,6 @@ struct erabi_target {
     struct erabi_connection *connection[3]; /* by lane group; NULL while not bound */
     struct erabi_queue command, control, telemetry;
     uint64_t shed; /* telemetry thrown away since the last report */
-    uint64_t sent;
 };
 
 void erabi_target_init(struct erabi_target *target, const void *attachment, enum erab_interface interface);

@@ -99,19 +99,6 @@ static void command_slot(struct story_party *party, struct story_order *order, u
         command_home(party, order, &order->slots[i], home, shares[home]);
 }
 
-static void opt(struct story_party *party, struct story_order *order)
-{
-    Erab__V1__Opt in = ERAB__V1__OPT__INIT;
-    in.decision = ERAB__V1__OPT_DECISION__OPT_IN;
-    in.order = order->name;
-    in.has_modification = true;
-    in.modification = order->modification;
-    in.has_dispatch_id = true;
-    in.dispatch_id = (ProtobufCBinaryData){.len = ERAB_ID_SIZE, .data = order->header.id};
-    story_send(party, party->client, order->header.from, ERAB_OPT, ERAB_OPERATION, 0, &order->header, order->hash,
-               &in.base, NULL);
-}
-
 static int on_dispatch(struct story_party *party, const struct erab_message *message, const Erab__V1__Dispatch *d)
 {
     struct aggregator *a = party->state;
@@ -124,7 +111,7 @@ static int on_dispatch(struct story_party *party, const struct erab_message *mes
     int reason = story_orders_take(party, &a->orders, message, d, &order);
     if (reason)
         return reason;
-    opt(party, order);
+    story_order_opt_in(party, order);
     command_slot(party, order, story_now_ms());
     story_order_settle(party, order, party->options->n_members);
     return 0;

@@ -121,19 +121,6 @@ static void pass_to(struct story_party *party, struct story_order *order, const 
     }
 }
 
-static void opt_in(struct story_party *party, struct story_order *order)
-{
-    Erab__V1__Opt opt = ERAB__V1__OPT__INIT;
-    opt.decision = ERAB__V1__OPT_DECISION__OPT_IN;
-    opt.order = order->name;
-    opt.has_modification = true;
-    opt.modification = order->modification;
-    opt.has_dispatch_id = true;
-    opt.dispatch_id = (ProtobufCBinaryData){.len = ERAB_ID_SIZE, .data = order->header.id};
-    story_send(party, party->client, order->header.from, ERAB_OPT, ERAB_OPERATION, 0, &order->header, order->hash,
-               &opt.base, NULL);
-}
-
 static int on_dispatch(struct story_party *party, const struct erab_message *message, const Erab__V1__Dispatch *d)
 {
     struct coordinator *c = party->state;
@@ -144,7 +131,7 @@ static int on_dispatch(struct story_party *party, const struct erab_message *mes
     int reason = story_orders_take(party, &c->orders, message, d, &order);
     if (reason)
         return reason;
-    opt_in(party, order);
+    story_order_opt_in(party, order);
     for (size_t i = 0; i < party->options->n_members; i++)
         pass_to(party, order, d, i);
     story_order_settle(party, order, party->options->n_members);

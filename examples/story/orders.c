@@ -180,6 +180,22 @@ double story_order_mean_kw(const struct story_order *order)
     return sum / 1000.0 / (double)(order->end_ms - order->start_ms);
 }
 
+void story_order_opt_in(struct story_party *party, const struct story_order *order)
+{
+    uint8_t id[ERAB_ID_SIZE];
+    Erab__V1__Opt opt = ERAB__V1__OPT__INIT;
+    for (size_t i = 0; i < ERAB_ID_SIZE; i++)
+        id[i] = order->header.id[i];
+    opt.decision = ERAB__V1__OPT_DECISION__OPT_IN;
+    opt.order = (char *)(uintptr_t)order->name;
+    opt.has_modification = true;
+    opt.modification = order->modification;
+    opt.has_dispatch_id = true;
+    opt.dispatch_id = (ProtobufCBinaryData){.len = ERAB_ID_SIZE, .data = id};
+    story_send(party, party->client, order->header.from, ERAB_OPT, ERAB_OPERATION, 0, &order->header, order->hash,
+               &opt.base, NULL);
+}
+
 void story_order_result(struct story_party *party, struct story_order *order, double achieved_kw, size_t n)
 {
     uint32_t done = 0, failed = 0;

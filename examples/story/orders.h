@@ -70,6 +70,8 @@ void story_order_settle(struct story_party *party, struct story_order *order, si
 int64_t story_order_watts(const struct story_order *order, uint64_t now_ms);
 /* Time-weighted mean of the slots, kW. */
 double story_order_mean_kw(const struct story_order *order);
+/* Tells the order's sender that this party takes part. */
+void story_order_opt_in(struct story_party *party, const struct story_order *order);
 /* Sends the Result upward, from what the children and the measurements say. */
 void story_order_result(struct story_party *party, struct story_order *order, double achieved_kw, size_t n);
 /* Tells upward that a child's share is not to be had. */

@@ -6,7 +6,7 @@ import sys
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "../support"))
 import zmq  # noqa: E402
 
-from stage import Client, Timeout, dispatch, keypair, opt, run, telemetry  # noqa: E402
+from stage import Client, dispatch, keypair, opt, run, telemetry  # noqa: E402
 import erab_wire as wire  # noqa: E402
 
 
@@ -41,8 +41,7 @@ def an_application_key_does_not_get_in_from_the_network(s):
 
 def nobody_speaks_for_another(s):
     alder = s.client("alder", "r3")
-    s.refused_from = alder.message("opt", "coordinator.rest", opt(), **{"from": "birch"})
-    alder.send(s.refused_from)
+    alder.send(alder.message("opt", "coordinator.rest", opt(), **{"from": "birch"}))
     s.audited(what="refused", reason="from-not-yours", by="alder")
 
 
