@@ -1,0 +1,3 @@
+#include "transport_kind.h"
+
+const bool transport_is_router = false;
