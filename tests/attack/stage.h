@@ -32,6 +32,7 @@ struct stage {
     struct erabi_connection *last;
     uv_timer_t guard;
     uint64_t give_up_ms;
+    int guards;
     bool timed_out, stopped;
 };
 
@@ -76,7 +77,7 @@ struct raw {
     size_t spoil_at;     /* counted from the frame's first byte */
     unsigned hold;       /* chunk that is not sent at all; 0 none */
     uint8_t log[4096];   /* what was sent, for replay */
-    size_t logged;
+    size_t logged, heard;
 };
 
 /* With the keys of the stage, or with these. */

@@ -10,7 +10,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-enum { STAYS, GONE };
+enum { STAYS, GONE, EITHER };
 #define ANY UINT32_MAX
 #define _(x) ERAB_REASON_##x
 
@@ -112,7 +112,7 @@ static void unknown_key(struct run *run)
     crypto_box_keypair(keys.client_public, keys.client_secret);
     run->raw = raw_new(run->s, &keys);
     STAGE_UNTIL(run->s, !raw_step(run->raw) || run->raw->end.failed);
-    assert_int_equal(run->raw->end.fault.reason, ERAB_REASON_UNKNOWN_KEY); /* ERROR 400 */
+    assert_string_equal(run->raw->end.fault.detail, "ERROR 400: the server refuses our key"); /* ERROR 400 */
 }
 
 static void put_off(struct run *run)
@@ -123,12 +123,13 @@ static void put_off(struct run *run)
     assert_false(run->raw->end.failed); /* no ERROR, which would stop a libzmq client for ever */
 }
 
-/* One connection for every few bytes of the frame `a`, each with one bit flipped there. */
+/* One connection for every few bytes of the frame `a`, each with one bit flipped there. Ours ends each; ROUTER reads
+ * over some (the padding of HELLO, the names of commands), but lets no spoilt packet through. */
 static void spoil(struct run *run)
 {
     static const uint8_t packet[48];
     unsigned n = 0, chunk = run->row->a;
-    size_t size = 3;
+    size_t size = chunk == 1 ? 202 : chunk == 2 ? 9 + 9 + 96 + 8 + 16 + 128 + 33 : 2 + 33 + sizeof packet;
     for (size_t at = 2; at < size; at += 5, n++) {
         struct raw *r = raw_new(run->s, NULL);
         r->spoil = chunk;
@@ -137,12 +138,13 @@ static void spoil(struct run *run)
             raw_enter(r);
             raw_packet(r, packet, sizeof packet);
         }
-        STAGE_UNTIL(run->s, !raw_step(r) || r->end.failed);
-        size = chunk == 1 ? 202 : chunk == 2 ? 9 + 9 + 96 + 8 + 16 + 128 + 33 : 2 + 33 + sizeof packet;
-        assert_false(r->end.opened && chunk < 3);
+        if (transport_is_router && chunk == 3)
+            stage_bystander_is_served(run->s);
+        else
+            STAGE_UNTIL(run->s, !raw_step(r) || r->end.failed || (transport_is_router && r->end.opened));
         raw_free(r);
     }
-    STAGE_UNTIL(run->s, stage_ended(run->s) >= (transport_is_router && chunk == 3 ? 0 : n));
+    STAGE_UNTIL(run->s, transport_is_router || stage_ended(run->s) == n);
     assert_int_equal(run->s->opened, chunk == 3 && !transport_is_router ? n : 0);
 }
 
@@ -402,7 +404,7 @@ static const struct row table[] = {
     {"spoilt INITIATE", spoil, {0, 0, STAYS}, {0, 0, STAYS}, QUICK, .a = 2},
     {"spoilt MESSAGE", spoil, {ANY, 0, STAYS}, {0, 0, STAYS}, QUICK, .a = 3},
     {"recorded connection again", recorded_connection_again, {1, 1, GONE, _(BAD_BOX)}, {1, 1, GONE}, QUICK},
-    {"MESSAGE twice", message_twice, {1, 1, GONE, _(NONCE_ORDER)}, {1, 1, GONE}},
+    {"MESSAGE twice", message_twice, {1, 1, GONE, _(NONCE_ORDER)}, {1, 1, EITHER}},
     {"packet over the limit", oversized_packet, {1, 0, GONE, _(FRAME_TOO_LARGE)}, {0, 0, GONE}},
     {"frame of 2^64 - 1", raw_bytes, {1, 0, GONE, _(FRAME_TOO_LARGE)}, {0, 0, GONE},
      BYTES("\2\377\377\377\377\377\377\377\377")},
@@ -410,11 +412,11 @@ static const struct row table[] = {
     {"MESSAGE as a command", message, {1, 0, GONE, _(BAD_FRAME)}, {0, 0, STAYS}, .a = 4, BYTES("x")},
     {"MESSAGE with reserved inner flags", message, {1, 0, GONE, _(BAD_FRAME)}, {1, 1, STAYS}, .b = 0x80, BYTES("x")},
     {"unknown inner command", message, {1, 0, GONE, _(BAD_FRAME)}, {0, 0, STAYS}, .b = 2, BYTES("\3FOOx")},
-    {"PING that ends early", message, {1, 0, GONE, _(BAD_FRAME)}, {0, 0, GONE}, .b = 2, BYTES("\4PING\1")},
+    {"PING that ends early", message, {1, 0, GONE, _(BAD_FRAME)}, {0, 0, STAYS}, .b = 2, BYTES("\4PING\1")},
     {"PING with a long context", message, {1, 0, GONE, _(BAD_FRAME)}, {0, 0, STAYS}, .b = 2,
      BYTES("\4PING\0\1more than sixteen bytes")},
     {"empty packet", message, {1, 0, GONE, _(BAD_FRAME)}, {1, 0, STAYS}, BYTES("")},
-    {"HELLO again", raw_bytes, {1, 0, GONE, _(BAD_FRAME)}, {0, 0, GONE}, BYTES("\4\6\5HELLO")},
+    {"HELLO again", raw_bytes, {1, 0, GONE, _(BAD_FRAME)}, {0, 0, EITHER}, BYTES("\4\6\5HELLO")},
     {"endless multipart", endless_multipart, {1, 0, GONE, _(BAD_FRAME)}, {0, 0, STAYS}},
     {"silence after the handshake", silent, {1, 0, GONE, _(HEARTBEAT_LOST)}, {0, 0, GONE},
      .limits = {.heartbeat_ms = 50, .heartbeat_timeout_ms = 200}, BYTES("")},

@@ -15,7 +15,7 @@ enum { BATCH = 64, ID_MAX = 255, RETRY_MS = 10, ZERO_COPY_RECV = 10 /* honoured,
 struct peer { /* a descriptor that libzmq has accepted */
     LIST_ENTRY(peer) entry;
     int fd;
-    bool up;
+    bool spoke; /* its first message has made it a connection */
 };
 
 struct side { /* a socket with its monitor */
@@ -40,6 +40,7 @@ struct erabi_dialer {
     LIST_ENTRY(erabi_dialer) entry;
     struct side side;
     void *tag;
+    int fd; /* of the last attempt */
     uint8_t server_key[ERABI_KEY_SIZE];
 };
 

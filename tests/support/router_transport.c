@@ -2,7 +2,8 @@
  * table runs against this and against the broker's own transport. What libzmq cannot do, and what this does
  * instead:
  *  - a connection is known only by its first message: on_open comes with it, not after the handshake;
- *  - a handshake's end is known by the socket monitor, without key or address; its reason is a guess by class;
+ *  - a handshake's failure is known by the socket monitor, without key or address; its reason is a guess by class;
+ *  - a peer that has said nothing yet counts as in its handshake;
  *  - REFUSE is ERROR 400; PUT_OFF is ZAP 300: no answer, the connection hangs until the handshake's deadline;
  *  - no limits per source, of all connections, of age or of bytes a second; nothing is reserved of the
  *    descriptors, and accepting does not pause;
@@ -144,8 +145,7 @@ static void end_of(struct erabi_transport *t, struct side *s, int fd)
 
 static void failed(struct erabi_transport *t, struct side *s, struct erabi_listener *l)
 {
-    struct erabi_transport_event e = {s->failed ? s->failed : ERAB_REASON_BAD_HANDSHAKE,
-                                      s->failed ? s->failed_detail : "handshake not finished", "", NULL};
+    struct erabi_transport_event e = {s->failed, s->failed_detail, "", NULL};
     s->failed = ERAB_REASON_NONE;
     t->stats.refused++;
     if (t->callbacks.on_refused)
@@ -155,6 +155,8 @@ static void failed(struct erabi_transport *t, struct side *s, struct erabi_liste
 static void note_failure(struct side *s, int event, uint32_t value)
 {
     bool protocol = event == ZMQ_EVENT_HANDSHAKE_FAILED_PROTOCOL;
+    if (s->failed && !protocol)
+        return; /* a more exact one is known */
     s->failed = event == ZMQ_EVENT_HANDSHAKE_FAILED_AUTH ? ERAB_REASON_UNKNOWN_KEY : ERAB_REASON_BAD_HANDSHAKE;
     s->failed_detail = "handshake failed";
     if (protocol && value == ZMQ_PROTOCOL_ERROR_ZMTP_MECHANISM_MISMATCH)
@@ -174,26 +176,24 @@ static void of_listener(struct erabi_listener *l, int event, int fd)
         p->fd = fd;
         LIST_INSERT_HEAD(&l->peers, p, entry);
         t->stats.handshaking++;
-    } else if (event == ZMQ_EVENT_HANDSHAKE_SUCCEEDED && p && !p->up) {
-        p->up = true;
-        t->stats.handshaking--;
     } else if (event == ZMQ_EVENT_DISCONNECTED && p) {
-        bool up = p->up;
+        bool spoke = p->spoke;
         LIST_REMOVE(p, entry);
         free(p);
         end_of(t, &l->side, fd);
-        if (!up) {
-            t->stats.handshaking--;
+        t->stats.handshaking -= !spoke;
+        if (!spoke && l->side.failed)
             failed(t, &l->side, l);
-        }
     }
 }
 
 static void of_dialer(struct erabi_dialer *d, int event, int fd)
 {
     struct erabi_transport *t = d->side.transport;
-    if (event == ZMQ_EVENT_HANDSHAKE_SUCCEEDED) {
-        struct erabi_connection *c = add(t, NULL, d, fd);
+    if (event == ZMQ_EVENT_CONNECTED) {
+        d->fd = fd;
+    } else if (event == ZMQ_EVENT_HANDSHAKE_SUCCEEDED) { /* which does not name its descriptor */
+        struct erabi_connection *c = add(t, NULL, d, d->fd);
         if (!c)
             return;
         erabi_copy_bytes(c->key, d->server_key, ERABI_KEY_SIZE);
@@ -216,7 +216,8 @@ static void drain_monitor(struct side *s, struct erabi_listener *l, struct erabi
         zmq_recv(s->monitor, endpoint, sizeof endpoint, ZMQ_DONTWAIT);
         erabi_copy_bytes(&event, frame, sizeof event);
         erabi_copy_bytes(&value, frame + 2, sizeof value);
-        if (event == ZMQ_EVENT_HANDSHAKE_FAILED_AUTH || event == ZMQ_EVENT_HANDSHAKE_FAILED_PROTOCOL)
+        if (event == ZMQ_EVENT_HANDSHAKE_FAILED_AUTH || event == ZMQ_EVENT_HANDSHAKE_FAILED_PROTOCOL ||
+            event == ZMQ_EVENT_HANDSHAKE_FAILED_NO_DETAIL)
             note_failure(s, event, value);
         else if (l)
             of_listener(l, event, (int)value);
@@ -246,6 +247,10 @@ static struct erabi_connection *learn(struct erabi_listener *l, struct erabi_sli
     if (p->fd == fd)
         break;
     c->gone = !p;
+    if (p && !p->spoke) {
+        p->spoke = true;
+        t->stats.handshaking--;
+    }
     c->id_size = id.size;
     erabi_copy_bytes(c->id, id.data, id.size);
     erabi_copy_bytes(c->key, key, sizeof key);
