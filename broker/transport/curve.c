@@ -28,9 +28,8 @@ static int init(struct erabi_curve *c, bool server, const uint8_t *server_key, c
     c->handshake = h;
     h->secret = secret;
     erabi_copy_bytes(h->server_key, server_key, KEY);
-    crypto_box_keypair(h->own_public, h->own);
-    if (server)
-        randombytes_buf(h->cookie_key, KEY);
+    if (!server)
+        crypto_box_keypair(h->own_public, h->own);
     c->state = server ? AWAIT_HELLO : SEND_HELLO;
     return 0;
 }

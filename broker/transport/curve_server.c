@@ -62,6 +62,8 @@ int erabi_curve_on_hello(struct erabi_curve *c, struct erabi_slice body, struct 
         return erabi_curve_end(c, fault, ERAB_REASON_BAD_BOX, "HELLO: box does not open");
     if (!sodium_is_zero(inside, sizeof inside))
         return erabi_curve_bad(c, fault, "HELLO: box does not hold zeros");
+    crypto_box_keypair(h->own_public, h->own); /* only now: who is turned away before costs no keys */
+    randombytes_buf(h->cookie_key, KEY);
     if (write_welcome(h, out) < 0)
         return erabi_curve_bad(c, fault, "WELCOME: no room");
     c->state = AWAIT_INITIATE;
