@@ -4,10 +4,8 @@
 
 #include <errno.h>
 #include <malloc.h>
-#include <netinet/in.h>
 #include <sodium.h>
 #include <string.h>
-#include <sys/socket.h>
 #include <unistd.h>
 
 #include <erab/client.h>
@@ -135,25 +133,6 @@ static void cve_2014_9721_old_header_to_the_server(void **state)
 
 /* ---- servers that mean harm ---- */
 
-static int listen_as_a_server(unsigned *port)
-{
-    struct sockaddr_in at = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
-    socklen_t size = sizeof at;
-    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-    assert_int_equal(bind(fd, (struct sockaddr *)&at, sizeof at), 0);
-    assert_int_equal(listen(fd, 8), 0);
-    getsockname(fd, (struct sockaddr *)&at, &size);
-    *port = ntohs(at.sin_port);
-    return fd;
-}
-
-static int next_client(struct stage *s, int listening)
-{
-    int fd = -1;
-    STAGE_UNTIL(s, (fd = accept(listening, NULL, NULL)) >= 0);
-    return fd;
-}
-
 /* ... and at a client: our own dialling end ... */
 static void cve_2014_9721_old_header_to_our_dialer(void **state)
 {
@@ -161,11 +140,9 @@ static void cve_2014_9721_old_header_to_our_dialer(void **state)
     struct stage *s = *state;
     struct erabi_dialer *d;
     char endpoint[64];
-    unsigned port;
-    int listening = listen_as_a_server(&port);
-    snprintf(endpoint, sizeof endpoint, "tcp://127.0.0.1:%u", port);
+    int listening = stage_listen(endpoint);
     assert_int_equal(erabi_transport_dial(s->transport, &d, endpoint, s->keys.server_public, s->keys.client_secret, s), 0);
-    int fd = next_client(s, listening);
+    int fd = stage_accept(s, listening);
     stage_write(s, fd, v20, sizeof v20 - 1);
     STAGE_UNTIL(s, stage_ended(s) == 1);
     assert_int_equal(s->reason, ERAB_REASON_WRONG_VERSION);
@@ -183,15 +160,13 @@ static void cve_2014_9721_old_header_to_the_sdk(void **state)
     struct erab_identity me;
     struct erab_client *client;
     char endpoint[64];
-    unsigned port;
-    int listening = listen_as_a_server(&port);
-    snprintf(endpoint, sizeof endpoint, "tcp://127.0.0.1:%u", port);
+    int listening = stage_listen(endpoint);
     erab_identity_generate(&me, "alder");
     struct erab_client_options o = {.size = sizeof o, .endpoint = endpoint, .hub = "hub", .identity = &me, .sign = true};
     erabi_copy_bytes(o.server_key, s->keys.server_public, 32);
     assert_int_equal(erab_client_new(&client, &o), 0);
     for (unsigned i = 0; i < 2; i++) { /* it has two sockets */
-        int fd = next_client(s, listening);
+        int fd = stage_accept(s, listening);
         stage_write(s, fd, i == 1 ? (const void *)v3_null : v20, i == 1 ? sizeof v3_null : sizeof v20 - 1);
         STAGE_UNTIL(s, stage_gone(fd)); /* the client hangs up */
         close(fd);

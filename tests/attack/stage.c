@@ -176,6 +176,25 @@ int stage_connect(struct stage *s)
     return fd;
 }
 
+int stage_listen(char endpoint[64])
+{
+    struct sockaddr_in at = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    socklen_t size = sizeof at;
+    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    assert_int_equal(bind(fd, (struct sockaddr *)&at, sizeof at), 0);
+    assert_int_equal(listen(fd, 8), 0);
+    assert_int_equal(getsockname(fd, (struct sockaddr *)&at, &size), 0);
+    snprintf(endpoint, 64, "tcp://127.0.0.1:%u", ntohs(at.sin_port));
+    return fd;
+}
+
+int stage_accept(struct stage *s, int listening)
+{
+    int fd = -1;
+    STAGE_UNTIL(s, (fd = accept(listening, NULL, NULL)) >= 0);
+    return fd;
+}
+
 bool stage_write(struct stage *s, int fd, const void *bytes, size_t size)
 {
     const uint8_t *at = bytes;
@@ -219,6 +238,16 @@ struct raw *raw_new(struct stage *s, const struct keys *keys)
     return r;
 }
 
+struct raw *raw_serve(struct stage *s, int fd)
+{
+    struct raw *r = calloc(1, sizeof *r);
+    assert_non_null(r);
+    r->stage = s;
+    r->fd = fd;
+    end_init_server(&r->end, &s->keys);
+    return r;
+}
+
 void raw_free(struct raw *r)
 {
     if (!r)
@@ -250,7 +279,7 @@ static bool write_out(struct raw *r)
 /* libzmq's server leaves as-server at 0, which our client half, being for brokers, refuses. */
 static void mend_greeting(struct raw *r, uint8_t *in, size_t size)
 {
-    if (r->heard <= 32 && r->heard + size > 32)
+    if (!r->end.zmtp.server && r->heard <= 32 && r->heard + size > 32)
         in[32 - r->heard] = 1;
     r->heard += size;
 }
@@ -274,8 +303,8 @@ bool raw_step(struct raw *r)
 
 void raw_enter(struct raw *r)
 {
-    STAGE_UNTIL(r->stage, !raw_step(r) || r->end.opened);
-    assert_int_equal(r->end.opened, 1);
+    STAGE_UNTIL(r->stage, !raw_step(r) || r->end.opened || r->end.known);
+    assert_int_equal(r->end.opened + r->end.known, 1);
 }
 
 bool raw_packet(struct raw *r, const void *content, size_t size)
@@ -293,7 +322,7 @@ bool raw_message(struct raw *r, uint8_t outer, uint8_t inner, const void *conten
     assert_non_null(inside);
     erabi_write_u8(&i, inner);
     erabi_write_bytes(&i, content, size);
-    erabi_write_bytes(&n, "CurveZMQMESSAGEC", 16);
+    erabi_write_bytes(&n, c->server ? "CurveZMQMESSAGES" : "CurveZMQMESSAGEC", 16);
     erabi_write_u64(&n, ++c->sent);
     erabi_zmtp_write_head(&w, false, size + 33);
     r->end.out[0] |= outer;

@@ -61,6 +61,9 @@ void stage_bystander_is_served(struct stage *s);
 
 /* A blocking-free TCP connection from 127.0.0.1; >= 0. */
 int stage_connect(struct stage *s);
+/* A listening socket for those who dial, with its endpoint; and the next of them. */
+int stage_listen(char endpoint[64]);
+int stage_accept(struct stage *s, int listening);
 /* Sends all, running the loop while the way is full. False when the other end is gone. */
 bool stage_write(struct stage *s, int fd, const void *bytes, size_t size);
 /* Throws away what came; true when the other end has closed or reset. */
@@ -82,10 +85,12 @@ struct raw {
 
 /* With the keys of the stage, or with these. */
 struct raw *raw_new(struct stage *s, const struct keys *keys);
+/* The server's side of a connection that was accepted. */
+struct raw *raw_serve(struct stage *s, int fd);
 void raw_free(struct raw *r);
 /* Reads what has come and sends what is due. */
 bool raw_step(struct raw *r);
-/* Through the handshake; the connection is up for the client. */
+/* Through the handshake; the connection is up for this end. */
 void raw_enter(struct raw *r);
 /* One packet, or anything with these outer and inner flags; false when the other end is gone. */
 bool raw_packet(struct raw *r, const void *content, size_t size);

@@ -25,7 +25,7 @@ struct run {
     const struct row *row;
     const struct expectation *expected;
     struct raw *raw; /* the attacker whose end is looked at, or a bare descriptor */
-    int fd;
+    int fd, listening;
     struct rlimit descriptors;
 };
 
@@ -305,6 +305,62 @@ static void half_close(struct run *run)
     shutdown(run->raw->fd, SHUT_WR);
 }
 
+/* ---- servers that one of ours has dialled ---- */
+
+static int dialled(struct run *run)
+{
+    struct erabi_dialer *d;
+    char endpoint[64];
+    run->listening = stage_listen(endpoint);
+    assert_int_equal(erabi_transport_dial(run->s->transport, &d, endpoint, run->s->keys.server_public,
+                                          run->s->keys.client_secret, run),
+                     0);
+    assert_ptr_equal(erabi_dialer_tag(d), run);
+    return stage_accept(run->s, run->listening);
+}
+
+static void server_says(struct run *run)
+{
+    run->fd = dialled(run);
+    stage_write(run->s, run->fd, run->row->text, run->row->size);
+}
+
+static void server_refuses(struct run *run)
+{
+    run->raw = raw_serve(run->s, dialled(run));
+    run->raw->end.refuses = true;
+}
+
+/* The frame `a` with one bit flipped at `b`; `a` 0: nothing wrong. */
+static void server_spoils(struct run *run)
+{
+    struct raw *r = run->raw = raw_serve(run->s, dialled(run));
+    r->spoil = run->row->a;
+    r->spoil_at = run->row->b;
+    if (r->spoil && r->spoil < 3)
+        return;
+    raw_enter(r);
+    raw_packet(r, "hello", 5);
+    if (!r->spoil)
+        STAGE_UNTIL(run->s, raw_step(r) && r->end.packets == 1); /* the echo */
+}
+
+static void server_message(struct run *run)
+{
+    run->raw = raw_serve(run->s, dialled(run));
+    raw_enter(run->raw);
+    raw_message(run->raw, (uint8_t)run->row->a, (uint8_t)run->row->b, run->row->text, run->row->size);
+}
+
+static void server_message_twice(struct run *run)
+{
+    struct raw *r = run->raw = raw_serve(run->s, dialled(run));
+    raw_enter(r);
+    size_t from = r->logged;
+    raw_packet(r, "stop", 4);
+    stage_write(run->s, r->fd, r->log + from, r->logged - from);
+}
+
 /* ---- many ---- */
 
 static void crowd(struct run *run)
@@ -403,9 +459,9 @@ static const struct row table[] = {
     {"wrong server key", wrong_server_key, {0, 0, GONE, _(BAD_BOX)}, {0, 0, GONE}, QUICK},
     {"unknown key", unknown_key, {0, 0, GONE, _(UNKNOWN_KEY)}, {0, 0, GONE}, QUICK},
     {"known key at a bad time", put_off, {0, 0, GONE, _(CONNECTION_LIMIT)}, {0, 0, GONE}, QUICK},
-    {"spoilt HELLO", spoil, {0, 0, STAYS}, {0, 0, STAYS}, QUICK, .a = 1},
-    {"spoilt INITIATE", spoil, {0, 0, STAYS}, {0, 0, STAYS}, QUICK, .a = 2},
-    {"spoilt MESSAGE", spoil, {ANY, 0, STAYS}, {0, 0, STAYS}, QUICK, .a = 3},
+    {"spoilt HELLO", spoil, {0, 0, STAYS, _(BAD_BOX)}, {0, 0, STAYS}, QUICK, .a = 1},
+    {"spoilt INITIATE", spoil, {0, 0, STAYS, _(BAD_BOX)}, {0, 0, STAYS}, QUICK, .a = 2},
+    {"spoilt MESSAGE", spoil, {ANY, 0, STAYS, _(BAD_BOX)}, {0, 0, STAYS}, QUICK, .a = 3},
     {"recorded connection again", recorded_connection_again, {1, 1, GONE, _(BAD_BOX)}, {1, 1, GONE}, QUICK},
     {"MESSAGE twice", message_twice, {1, 1, GONE, _(NONCE_ORDER)}, {1, 1, EITHER}},
     {"packet over the limit", oversized_packet, {1, 0, GONE, _(FRAME_TOO_LARGE)}, {0, 0, GONE}},
@@ -430,6 +486,19 @@ static const struct row table[] = {
     {"flood of an authenticated peer", flood, {1, ANY, STAYS}, {1, ANY, STAYS}, .limits = {.bytes_per_second = 2000}},
     {"slow reader", slow_reader, {1, 200, STAYS}, {1, 200, STAYS}},
     {"PINGs of one who never reads", pings_of_one_who_never_reads, {1, 1, STAYS}, {1, 1, STAYS}},
+    {"dialled server, nothing wrong", server_spoils, {1, 1, STAYS}, {1, 1, STAYS}},
+    {"dialled server says nothing", server_says, {0, 0, GONE, _(HANDSHAKE_TIMEOUT)}, {0, 0, GONE}, QUICK, BYTES("")},
+    {"dialled server downgrades", server_says, {0, 0, GONE, _(WRONG_VERSION)}, {0, 0, GONE}, QUICK, BYTES(V2("\1"))},
+    {"dialled server without CURVE", server_says, {0, 0, GONE, _(WRONG_MECHANISM)}, {0, 0, GONE}, QUICK,
+     BYTES("\377\0\0\0\0\0\0\0\1\177\3\1NULL\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\1\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0"
+           "\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0")},
+    {"dialled server refuses", server_refuses, {0, 0, GONE, _(UNKNOWN_KEY)}, {0, 0, GONE, _(UNKNOWN_KEY)}},
+    {"dialled server spoils WELCOME", server_spoils, {0, 0, GONE, _(BAD_BOX)}, {0, 0, GONE, _(BAD_BOX)}, .a = 1, .b = 40},
+    {"dialled server spoils READY", server_spoils, {0, 0, GONE, _(BAD_BOX)}, {0, 0, GONE, _(BAD_BOX)}, .a = 2, .b = 30},
+    {"dialled server spoils MESSAGE", server_spoils, {1, 0, GONE, _(BAD_BOX)}, {1, 0, EITHER}, .a = 3, .b = 30},
+    {"dialled server says it twice", server_message_twice, {1, 1, GONE, _(NONCE_ORDER)}, {1, 1, EITHER}},
+    {"dialled server never ends a message", server_message, {1, 0, GONE, _(BAD_FRAME)}, {1, 0, STAYS}, .b = 1, BYTES("x")},
+    {"dialled server, empty packet", server_message, {1, 0, GONE, _(BAD_FRAME)}, {1, 0, STAYS}, BYTES("")},
     {"many connections of one source", crowd, {0, 0, STAYS}, {0, 0, STAYS}, .limits = {.connections_per_source = 4}},
     {"connections reset at once", resets, {1, 1, STAYS}, {1, 1, STAYS}},
     {"a hundred HELLOs", hellos, {0, 0, STAYS}, {0, 0, STAYS}},
@@ -438,7 +507,7 @@ static const struct row table[] = {
 
 static void run_row(void **state)
 {
-    struct run run = {.row = *state, .fd = -1};
+    struct run run = {.row = *state, .fd = -1, .listening = -1};
     const struct row *row = run.row;
     run.expected = transport_is_router ? &row->router : &row->ours;
     getrlimit(RLIMIT_NOFILE, &run.descriptors);
@@ -464,6 +533,8 @@ static void run_row(void **state)
     raw_free(run.raw);
     if (run.fd >= 0)
         close(run.fd);
+    if (run.listening >= 0)
+        close(run.listening);
     stage_free(s);
     setrlimit(RLIMIT_NOFILE, &run.descriptors);
 }
