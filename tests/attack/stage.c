@@ -1,6 +1,7 @@
 #include "stage.h"
 
 #include <errno.h>
+#include <malloc.h>
 #include <netinet/in.h>
 #include <sodium.h>
 #include <string.h>
@@ -72,6 +73,12 @@ unsigned stage_ended(const struct stage *s)
     struct erabi_transport_stats stats;
     erabi_transport_stats(s->transport, &stats);
     return s->closed + (unsigned)stats.refused;
+}
+
+size_t stage_memory(void)
+{
+    struct mallinfo2 m = mallinfo2();
+    return m.uordblks + m.hblkhd;
 }
 
 static void on_guard(uv_timer_t *timer)

@@ -51,6 +51,8 @@ struct stage {
 
 /* Connections of attackers that came to their end, before or after they were open. */
 unsigned stage_ended(const struct stage *s);
+/* Bytes of heap in use; 0 under AddressSanitizer, which has a heap of its own. */
+size_t stage_memory(void);
 void stage_guard(struct stage *s, bool on);
 struct stage *stage_new(const struct erabi_transport_limits *limits);
 /* Ends everything and checks that nothing stays open. */
