@@ -61,8 +61,9 @@ void stage_free(struct stage *s);
  * up of its allowance is not its own. */
 void stage_bystander_is_served(struct stage *s);
 
-/* A blocking-free TCP connection from 127.0.0.1; >= 0. */
+/* A TCP connection from 127.0.0.1. */
 int stage_connect(struct stage *s);
+int stage_try_connect(struct stage *s); /* or -1 without a descriptor */
 /* A listening socket for those who dial, with its endpoint; and the next of them. */
 int stage_listen(char endpoint[64]);
 int stage_accept(struct stage *s, int listening);
