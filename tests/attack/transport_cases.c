@@ -100,7 +100,7 @@ static const struct row table[] = {
     {"dialled server, empty packet", attack_server_message, {1, 0, GONE, _(BAD_FRAME)}, {1, 0, STAYS}, BYTES("")},
     {"many connections of one source", attack_crowd, {0, 0, STAYS}, {0, 0, STAYS},
      .limits = {.connections_per_source = 4}},
-    {"connections reset at once", attack_resets, {1, 1, STAYS}, {1, 1, STAYS}},
+    {"connections reset at once", attack_resets, {1, 1, STAYS}, {1, 1, STAYS}, .limits = {.connections = 50}},
     {"a hundred HELLOs", attack_hellos, {0, 0, STAYS}, {0, 0, STAYS}},
     {"all descriptors", attack_descriptors, {0, 0, STAYS}, {0, 0, STAYS},
      .limits = {.connections_per_source = 1000}, .b = 200},
