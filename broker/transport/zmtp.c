@@ -66,7 +66,7 @@ static int check_greeting(const struct erabi_zmtp *z, struct erabi_fault *fault)
     struct erabi_slice name = erabi_read_slice(&r, sizeof mechanism);
     if (!r.bad && !erabi_slice_equal(name, erabi_slice(mechanism, sizeof mechanism)))
         return erabi_refuse(fault, -EPROTO, ERAB_REASON_WRONG_MECHANISM, "greeting: mechanism is not CURVE");
-    if (erabi_read_u8(&r) != (z->server ? 0 : 1) && !r.bad)
+    if (erabi_read_u8(&r) > (z->server ? 0 : 1) && !r.bad) /* libzmq's servers leave it at 0; CURVE proves them */
         return erabi_refuse(fault, -EPROTO, ERAB_REASON_BAD_HANDSHAKE, "greeting: as-server does not fit");
     struct erabi_slice rest = erabi_read_slice(&r, sizeof zeros);
     if (!r.bad && !erabi_slice_equal(rest, erabi_slice(zeros, sizeof zeros)))

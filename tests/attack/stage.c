@@ -291,14 +291,6 @@ static bool write_out(struct raw *r)
     return stage_write(r->stage, r->fd, r->end.out, size);
 }
 
-/* libzmq's server leaves as-server at 0, which our client half, being for brokers, refuses. */
-static void mend_greeting(struct raw *r, uint8_t *in, size_t size)
-{
-    if (!r->end.zmtp.server && r->heard <= 32 && r->heard + size > 32)
-        in[32 - r->heard] = 1;
-    r->heard += size;
-}
-
 bool raw_step(struct raw *r)
 {
     uint8_t in[65536];
@@ -306,7 +298,6 @@ bool raw_step(struct raw *r)
     if (r->end.used && !write_out(r))
         r->gone = true;
     while (!r->gone && !r->deaf && (n = recv(r->fd, in, sizeof in, MSG_DONTWAIT)) > 0) {
-        mend_greeting(r, in, (size_t)n);
         end_feed(&r->end, in, (size_t)n);
         if (r->end.used && !write_out(r))
             r->gone = true;

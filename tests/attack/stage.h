@@ -83,7 +83,7 @@ struct raw {
     size_t spoil_at;     /* counted from the frame's first byte */
     unsigned hold;       /* chunk that is not sent at all; 0 none */
     uint8_t log[4096];   /* what was sent, for replay */
-    size_t logged, heard;
+    size_t logged;
 };
 
 /* With the keys of the stage, or with these. */
