@@ -9,6 +9,7 @@
 
 #include "base/cleanup.h"
 #include "journal/store_sqlite.h"
+#include "journal/worker.h"
 
 #define GROUP_MAX      2048 /* operations in one commit */
 #define STATE_MAX      4096
@@ -40,16 +41,14 @@ struct list {
 struct erabi_journal {
     struct erabi_store *store; /* the thread's, once it runs */
     uv_async_t async;
-    pthread_t thread;
+    struct erabi_worker *worker; /* NULL until the first operation */
     pthread_mutex_t lock;
-    pthread_cond_t more;
     struct list waiting;  /* under lock */
     struct list finished; /* under lock */
-    bool closing;         /* under lock */
-    bool drained;         /* under lock: the thread has ended */
+    bool drained;         /* under lock: the worker has ended */
     atomic_bool failed;
     /* The loop thread's: */
-    bool running, purging, probing;
+    bool closing, purging, probing;
     size_t most, queued;
     int64_t next_message, next_outbox;
     unsigned ticks;
@@ -143,29 +142,33 @@ static int run_group(struct erabi_journal *j, struct list *group)
     return r;
 }
 
-static void *thread_main(void *arg)
+/* One group, on the worker. False: nothing waits. */
+static bool work(void *user)
 {
-    struct erabi_journal *j = arg;
+    struct erabi_journal *j = user;
+    struct list group = {0};
     pthread_mutex_lock(&j->lock);
-    for (;;) {
-        while (!j->waiting.n && !j->closing)
-            pthread_cond_wait(&j->more, &j->lock);
-        if (!j->waiting.n)
-            break;
-        struct list group = {0};
-        while (group.n < GROUP_MAX && j->waiting.n)
-            push(&group, pop(&j->waiting));
-        pthread_mutex_unlock(&j->lock);
-        run_group(j, &group);
-        pthread_mutex_lock(&j->lock);
-        for (struct op *op; (op = pop(&group));)
-            push(&j->finished, op);
-        uv_async_send(&j->async);
-    }
-    j->drained = true;
-    uv_async_send(&j->async);
+    while (group.n < GROUP_MAX && j->waiting.n)
+        push(&group, pop(&j->waiting));
     pthread_mutex_unlock(&j->lock);
-    return NULL;
+    if (!group.n)
+        return false;
+    run_group(j, &group);
+    pthread_mutex_lock(&j->lock);
+    for (struct op *op; (op = pop(&group));)
+        push(&j->finished, op);
+    pthread_mutex_unlock(&j->lock);
+    uv_async_send(&j->async);
+    return true;
+}
+
+static void on_ended(void *user)
+{
+    struct erabi_journal *j = user;
+    pthread_mutex_lock(&j->lock);
+    j->drained = true;
+    uv_async_send(&j->async); /* under the lock: who sees `drained` may free all of this */
+    pthread_mutex_unlock(&j->lock);
 }
 
 static void on_async_closed(uv_handle_t *handle)
@@ -174,7 +177,6 @@ static void on_async_closed(uv_handle_t *handle)
     void (*closed)(void *) = j->closed;
     void *user = j->closed_user;
     pthread_mutex_destroy(&j->lock);
-    pthread_cond_destroy(&j->more);
     free(j);
     if (closed)
         closed(user);
@@ -200,8 +202,7 @@ static void on_async(uv_async_t *async)
         free(op);
     }
     if (drained && !uv_is_closing((uv_handle_t *)&j->async)) {
-        if (j->running)
-            pthread_join(j->thread, NULL);
+        erabi_worker_free(j->worker);
         erabi_store_close(j->store);
         uv_close((uv_handle_t *)&j->async, on_async_closed);
     }
@@ -227,34 +228,30 @@ int erabi_journal_open(struct erabi_journal **out, uv_loop_t *loop, const char *
     }
     j->async.data = j;
     pthread_mutex_init(&j->lock, NULL);
-    pthread_cond_init(&j->more, NULL);
     *out = j;
     return 0;
 }
 
 int erabi_journal_load(struct erabi_journal *j, uint64_t now_ms, const struct erabi_journal_load *load)
 {
-    assert(!j->running);
+    assert(!j->worker);
     return erabi_store_load(j->store, now_ms, load);
 }
 
 static int enqueue(struct erabi_journal *j, struct op *op)
 {
-    if (!j->running) {
-        int r = pthread_create(&j->thread, NULL, thread_main, j);
-        if (r) {
-            free(op);
-            return -r;
-        }
-        j->running = true;
+    assert(!j->closing);
+    int r = j->worker ? 0 : erabi_worker_new(&j->worker, work, on_ended, j);
+    if (r < 0) {
+        free(op);
+        return r;
     }
     if (op->kind != OP_PURGE && op->kind != OP_PROBE)
         j->queued++;
     pthread_mutex_lock(&j->lock);
-    assert(!j->closing);
     push(&j->waiting, op);
-    pthread_cond_signal(&j->more);
     pthread_mutex_unlock(&j->lock);
+    erabi_worker_wake(j->worker);
     return 0;
 }
 
@@ -436,10 +433,9 @@ void erabi_journal_close(struct erabi_journal *j, void (*closed)(void *user), vo
 {
     j->closed = closed;
     j->closed_user = user;
-    pthread_mutex_lock(&j->lock);
     j->closing = true;
-    j->drained = j->drained || !j->running;
-    pthread_cond_signal(&j->more);
-    pthread_mutex_unlock(&j->lock);
-    uv_async_send(&j->async);
+    if (j->worker)
+        erabi_worker_end(j->worker);
+    else
+        on_ended(j);
 }
