@@ -1,4 +1,4 @@
-/* sim [--seeds N] [--from SEED] [--seed SEED] [--verbose]: runs the simulated world once for each seed. */
+/* sim [--seeds N] [--from SEED] [--seed SEED] [--keep-going] [--verbose]: runs the simulated world once for each seed. */
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -10,7 +10,7 @@
 #include "world.h"
 
 static const char usage[] =
-    "usage: sim [--seeds N] [--from SEED] [--seed SEED] [--verbose]\n"
+    "usage: sim [--seeds N] [--from SEED] [--seed SEED] [--keep-going] [--verbose]\n"
     "\n"
     "Runs two brokers and their parties in simulated time over a simulated network, once for each seed, and checks\n"
     "after each run that nothing was lost, late, doubled, forged or in clear. --seed replays one run.\n"
@@ -65,10 +65,12 @@ static void remove_keys(const struct world *world)
 int main(int argc, char **argv)
 {
     uint64_t from = 1, seeds = 100;
-    bool verbose = false;
+    bool verbose = false, keep_going = false;
     for (int i = 1; i < argc; i++) {
         if (strcmp(argv[i], "--verbose") == 0) {
             verbose = true;
+        } else if (strcmp(argv[i], "--keep-going") == 0) {
+            keep_going = true;
         } else if (i + 1 < argc && strcmp(argv[i], "--seeds") == 0) {
             seeds = strtoull(argv[++i], NULL, 10);
         } else if (i + 1 < argc && strcmp(argv[i], "--from") == 0) {
@@ -94,24 +96,26 @@ int main(int argc, char **argv)
         }
     }
     static struct world world;
-    int broken = 0;
     if (world_prepare(&world, folder) < 0)
         return 1;
     if (!verbose) { /* the brokers' own lines would be the same for every seed */
         int null = open("/dev/null", O_WRONLY | O_CLOEXEC);
         dup2(null, STDERR_FILENO);
     }
-    uint64_t done = 0;
-    for (; done < seeds && broken == 0; done++) {
-        broken = run(&world, from + done, verbose);
+    uint64_t done = 0, broken = 0, last = 0;
+    for (; done < seeds && (keep_going || !broken); done++) {
+        if (run(&world, from + done, verbose)) {
+            broken++;
+            last = from + done;
+        }
         if (!verbose && (done + 1) % 100 == 0)
             printf("%llu of %llu seeds\n", (unsigned long long)(done + 1), (unsigned long long)seeds);
         fflush(stdout);
     }
     remove_keys(&world);
     if (broken)
-        printf("seed %llu breaks a rule; sim --seed %llu runs it again\n", (unsigned long long)(from + done - 1),
-               (unsigned long long)(from + done - 1));
+        printf("%llu of %llu seeds break a rule; sim --seed %llu runs the last one again\n", (unsigned long long)broken,
+               (unsigned long long)done, (unsigned long long)last);
     else
         printf("%llu seeds, every rule held\n", (unsigned long long)done);
     return broken ? 1 : 0;

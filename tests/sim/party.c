@@ -236,10 +236,11 @@ static void take_message(struct party *p, const struct erab_header *h, const str
     uint8_t hash[ERAB_HASH_SIZE];
     erabi_envelope_hash(e->header, e->body, hash);
     struct taken *t = find_taken(p, h->id);
-    rules_delivered(p, h, e, hash, t != NULL);
+    bool late = h->expires_at_ms <= now_ms(p);
+    rules_delivered(p, h, e, hash, t ? TAKEN_AGAIN : late ? TAKEN_LATE : TAKEN_FIRST);
     if (erab_type_lane(h->type) == ERAB_LANE_TELEMETRY)
         return;
-    if (h->expires_at_ms <= now_ms(p)) {
+    if (late) {
         send_receipt(p, h, hash, ERAB_EXPIRED, ERAB_REASON_EXPIRED);
         return;
     }

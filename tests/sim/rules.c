@@ -41,6 +41,19 @@ static const char *label(const struct message *m, char out[160])
 
 /* ---- receipts ---- */
 
+/* Why a message that keeps all rules may be refused nevertheless: times, limits, and cuts. */
+static bool may_be_refused(const struct world *w, const struct message *m, const char *code)
+{
+    static const enum erab_reason reasons[] = {ERAB_REASON_EXPIRED,    ERAB_REASON_PARENT_ENDED, ERAB_REASON_QUEUE_FULL,
+                                               ERAB_REASON_NOT_READY,  ERAB_REASON_NOT_YET,      ERAB_REASON_WINDOW_PAST,
+                                               ERAB_REASON_GROUP_UNKNOWN};
+    for (size_t i = 0; i < sizeof(reasons) / sizeof(reasons[0]); i++)
+        if (strcmp(code, erab_reason_code(reasons[i])) == 0)
+            return true;
+    bool cut = w->revoked_us && (m->wanted & 1u << BIRCH || strcmp(m->from, "birch") == 0);
+    return cut;
+}
+
 void rules_receipt(struct party *p, struct message *m, const Erab__V1__Receipt *r)
 {
     struct world *w = p->world;
@@ -61,8 +74,12 @@ void rules_receipt(struct party *p, struct message *m, const Erab__V1__Receipt *
         m->ended = true;
     } else if (r->state == ERAB__V1__RECEIPT_STATE__REFUSED) {
         w->count.refused++;
+        if (!m->bad && !may_be_refused(w, m, r->reason))
+            rule_broken(w, "%s was refused: %s", label(m, text), r->reason);
         m->ended = true;
     }
+    if (getenv("SIM_TRACE"))
+        printf("%8.3f %s told %s %d %s\n", (double)sim_us() / 1e6, p->name, label(m, text), r->state, r->reason);
     m->told = (enum erab_receipt_state)r->state;
 }
 
@@ -94,7 +111,7 @@ static void check_order(struct party *p, const struct message *m)
 }
 
 void rules_delivered(struct party *p, const struct erab_header *h, const struct erabi_envelope *e,
-                     const uint8_t hash[ERAB_HASH_SIZE], bool again)
+                     const uint8_t hash[ERAB_HASH_SIZE], enum taking taking)
 {
     struct world *w = p->world;
     struct message *m = rules_message(w, h->id);
@@ -113,15 +130,14 @@ void rules_delivered(struct party *p, const struct erab_header *h, const struct 
     if (erab_type_lane(h->type) != ERAB_LANE_TELEMETRY && !properly_signed(w, h, e))
         rule_broken(w, "%s took %s without a true signature", p->name, label(m, text));
     /* What the broker wrote at or after the deadline by its own clock, which never runs back. */
-    const struct seat *seat = &w->seats[p->broker];
-    uint64_t sent_wall = sim_wall_ms(seat->node) - (sim_us() - sim_read_sent_us()) / 1000;
+    uint64_t sent_wall = world_broker_wall(w, p->broker, sim_read_sent_us());
     if (sent_wall >= h->expires_at_ms + 1)
         rule_broken(w, "%s was sent %s %llu ms after its deadline", p->name, label(m, text),
                     (unsigned long long)(sent_wall - h->expires_at_ms));
     if (p->index == BIRCH && w->revoked_us && sim_read_sent_us() > w->revoked_us)
         rule_broken(w, "%s was sent %s after its revocation", p->name, label(m, text));
-    if (again && !d->bound)
-        return;
+    if (taking == TAKEN_LATE)
+        return; /* it was on its way too long; its recipient does not act on it */
     for (unsigned i = 0; i < p->n_taken; i++) {
         struct taken *t = &p->taken[i];
         if (memcmp(t->id, h->id, ERAB_ID_SIZE) != 0)
@@ -130,7 +146,9 @@ void rules_delivered(struct party *p, const struct erab_header *h, const struct 
             rule_broken(w, "%s was sent %s again %llu ms after its answer", p->name, label(m, text),
                         (unsigned long long)((sim_us() - t->acked_us) / 1000));
     }
-    if (!again) {
+    if (getenv("SIM_TRACE"))
+        printf("%8.3f %s took %s seq %llu%s\n", (double)sim_us() / 1e6, p->name, label(m, text), (unsigned long long)m->seq, taking == TAKEN_AGAIN ? " again" : taking == TAKEN_LATE ? " late" : "");
+    if (taking == TAKEN_FIRST) {
         w->count.delivered++;
         m->got |= 1u << p->index;
         check_order(p, m);
@@ -235,6 +253,16 @@ static void check_fate(struct world *w, const struct message *m)
         rule_broken(w, "%s was accepted, came to nobody and its sender was told nothing", label(m, text));
 }
 
+/* Without a fault nobody loses a connection. */
+static void check_calm(struct world *w)
+{
+    if (w->count.breaks || w->count.crashes || w->revoked_us)
+        return;
+    for (unsigned i = 0; i < PARTIES; i++)
+        if (!w->parties[i].intruder && w->parties[i].opened != 2)
+            rule_broken(w, "%s connected %u times in calm weather", w->parties[i].name, w->parties[i].opened);
+}
+
 static void check_audit(struct world *w, const struct seat *seat)
 {
     char path[200];
@@ -251,6 +279,7 @@ void rules_at_end(struct world *w)
     check_fate(w, m);
     for (unsigned i = 0; i < BROKERS; i++)
         check_audit(w, &w->seats[i]);
+    check_calm(w);
     if (w->count.sent > 10 && w->count.delivered == 0)
         rule_broken(w, "nothing was delivered at all");
 }

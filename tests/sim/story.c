@@ -229,8 +229,7 @@ static void on_fault(void *arg)
             w->revoked_us = sim_us();
         break;
     case CLOCK: /* back, or ahead by less than the broker distrusts */
-        if (w->seats[d->which].node)
-            w->seats[d->which].node->skew_ms += (int64_t)sim_random(6001) - 4000;
+        world_set_clock(w, d->which, (int64_t)sim_random(6001) - 4000);
         break;
     case SLOW:
         sim_set_latency(sim_chance(2) ? 300000 : 5000);

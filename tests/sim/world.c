@@ -27,6 +27,21 @@ unsigned world_node_of_broker(unsigned seat)
     return PARTIES + seat;
 }
 
+uint64_t world_broker_wall(const struct world *w, unsigned seat, uint64_t at_us)
+{
+    return sim_wall_ms(NULL) + (uint64_t)w->seats[seat].ahead_ms - (sim_us() - at_us) / 1000;
+}
+
+void world_set_clock(struct world *w, unsigned which, int64_t change_ms)
+{
+    struct seat *seat = &w->seats[which];
+    if (!seat->broker)
+        return;
+    seat->node->skew_ms += change_ms;
+    if (seat->node->skew_ms > seat->ahead_ms)
+        seat->ahead_ms = seat->node->skew_ms;
+}
+
 static int make_keys(struct erab_identity *keys, const char *folder, const char *party, const char *name)
 {
     char path[PATH_MAX], error[256];
@@ -140,6 +155,9 @@ void world_revive(struct world *w, unsigned which)
     int64_t skew = seat->node ? seat->node->skew_ms : (int64_t)sim_random(2001) - 1000;
     sim_node_init(&life->node, world_node_of_broker(which));
     life->node.skew_ms = skew;
+    if (!seat->clock_known || skew > seat->ahead_ms)
+        seat->ahead_ms = skew;
+    seat->clock_known = true;
     SLIST_INSERT_HEAD(&w->lives, life, entry);
     seat->node = &life->node;
     snprintf(path, sizeof(path), "%s/%s.yaml", w->run, seat->owner);

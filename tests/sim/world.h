@@ -109,6 +109,8 @@ struct seat {
     struct erabi_broker *broker; /* NULL: down */
     char state[160];
     unsigned life;
+    int64_t ahead_ms; /* the furthest that the clock ever was ahead */
+    bool clock_known;
 };
 
 struct life { /* everything that ever ran, freed at the end */
@@ -145,6 +147,11 @@ void world_crash(struct world *world, unsigned seat);
 void world_revive(struct world *world, unsigned seat);
 int world_revoke(struct world *world, const char *party);
 unsigned world_node_of_broker(unsigned seat);
+/* What the broker's clock said at least at this (past) time: it never runs back. */
+uint64_t world_broker_wall(const struct world *world, unsigned seat, uint64_t at_us);
+void world_set_clock(struct world *world, unsigned seat, int64_t change_ms);
+
+enum taking { TAKEN_FIRST, TAKEN_AGAIN, TAKEN_LATE };
 
 /* ---- rules: what must hold whatever happens (rules.c) ---- */
 
@@ -152,7 +159,7 @@ void rule_broken(struct world *world, const char *format, ...) __attribute__((fo
 struct message *rules_message(struct world *world, const uint8_t id[ERAB_ID_SIZE]);
 void rules_receipt(struct party *party, struct message *message, const Erab__V1__Receipt *receipt);
 void rules_delivered(struct party *party, const struct erab_header *header, const struct erabi_envelope *envelope,
-                     const uint8_t hash[ERAB_HASH_SIZE], bool again);
+                     const uint8_t hash[ERAB_HASH_SIZE], enum taking taking);
 void rules_tap(void *user, uint32_t stream, unsigned from, unsigned to, const uint8_t *data, size_t size);
 void rules_at_end(struct world *world);
 

@@ -75,6 +75,18 @@ static void only_its_receiver_may_follow_it(void **state)
     erabi_known_deinit(&table);
 }
 
+static void its_sender_may_name_it_too(void **state)
+{
+    struct erabi_known_table table = {0};
+    struct erab_header child;
+    struct erabi_known *known = taken(&table, &child);
+    erabi_copy_text(child.from, sizeof(child.from), "coordinator");
+    erabi_copy_text(child.to, sizeof(child.to), "alder");
+    child.type = ERAB_DISPATCH_CANCEL;
+    assert_int_equal(erabi_known_parent(known, &child, true, NOW), ERAB_REASON_NONE);
+    erabi_known_deinit(&table);
+}
+
 static void another_hash_is_another_order(void **state)
 {
     struct erabi_known_table table = {0};
@@ -149,6 +161,7 @@ int main(void)
         cmocka_unit_test(an_order_that_is_over_is_none),
         cmocka_unit_test(a_cancelled_order_is_none),
         cmocka_unit_test(only_its_receiver_may_follow_it),
+        cmocka_unit_test(its_sender_may_name_it_too),
         cmocka_unit_test(another_hash_is_another_order),
         cmocka_unit_test(what_follows_a_drill_is_a_drill),
         cmocka_unit_test(a_window_has_an_end_after_its_start_and_to_come),
