@@ -391,6 +391,8 @@ static enum step step_store(struct passage *p)
     if (lane(p) == ERAB_LANE_TELEMETRY)
         return NEXT;
     if (p->header.type == ERAB_RECEIPT) {
+        if (strcmp(p->header.to, pipeline->owner->party) == 0)
+            p->links[0].target = erabi_receipts_way(pipeline, (const void *)p->body, p->links[0].target);
         p->gathered = erabi_receipts_gathered(pipeline, &p->header, (const void *)p->body);
         if (!p->gathered)
             put(p); /* when the journal takes nothing it is passed on all the same */

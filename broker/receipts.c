@@ -192,6 +192,17 @@ bool erabi_receipts_gathered(struct erabi_pipeline *pipeline, const struct erab_
     return gather && strcmp(gather->from, header->to) == 0;
 }
 
+struct erabi_target *erabi_receipts_way(struct erabi_pipeline *pipeline, const Erab__V1__Receipt *receipt,
+                                        struct erabi_target *taker)
+{
+    const struct erabi_known *known = receipt->has_about && receipt->about.len == ERAB_ID_SIZE
+                                          ? erabi_known_find(&pipeline->known, receipt->about.data)
+                                          : NULL;
+    struct erabi_target *sender =
+        known && known->source ? erabi_pipeline_outlet(pipeline, known->source, ERAB_IF_NONE) : NULL;
+    return sender ? sender : taker;
+}
+
 /* ---- telemetry ---- */
 
 void erabi_receipts_shed(struct erabi_target *source, const struct erabi_registry_party *from, enum erab_reason reason)

@@ -30,6 +30,9 @@ void erabi_receipts_member(struct erabi_pipeline *pipeline, struct erabi_gather 
 /* Is this a member's receipt about a message to a group? Then it is gathered and not passed on. */
 bool erabi_receipts_gathered(struct erabi_pipeline *pipeline, const struct erab_header *header,
                              const Erab__V1__Receipt *receipt);
+/* Where a receipt for the owner goes: to that of its applications which sent the message, else to `taker`. */
+struct erabi_target *erabi_receipts_way(struct erabi_pipeline *pipeline, const Erab__V1__Receipt *receipt,
+                                        struct erabi_target *taker);
 /* Once a second: what was gathered is told. */
 void erabi_receipts_tick(struct erabi_pipeline *pipeline, uint64_t now_ms);
 
