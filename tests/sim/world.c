@@ -27,9 +27,22 @@ unsigned world_node_of_broker(unsigned seat)
     return PARTIES + seat;
 }
 
-uint64_t world_broker_wall(const struct world *w, unsigned seat, uint64_t at_us)
+/* A broker reads its clock at least once in this time. */
+enum { SEEN_US = 1100000 };
+/* How wrong a clock is at first. */
+enum { SKEW_MS = 1000 };
+
+static void see_clock(struct seat *seat, uint64_t at_us)
 {
-    return sim_wall_ms(NULL) + (uint64_t)w->seats[seat].ahead_ms - (sim_us() - at_us) / 1000;
+    if (at_us > seat->clock_since_us + SEEN_US && seat->node->skew_ms > seat->ahead_ms)
+        seat->ahead_ms = seat->node->skew_ms;
+}
+
+uint64_t world_broker_wall(struct world *w, unsigned which, uint64_t at_us)
+{
+    struct seat *seat = &w->seats[which];
+    see_clock(seat, at_us);
+    return sim_wall_ms(NULL) + (uint64_t)seat->ahead_ms - (sim_us() - at_us) / 1000;
 }
 
 void world_set_clock(struct world *w, unsigned which, int64_t change_ms)
@@ -37,9 +50,9 @@ void world_set_clock(struct world *w, unsigned which, int64_t change_ms)
     struct seat *seat = &w->seats[which];
     if (!seat->broker)
         return;
+    see_clock(seat, sim_us());
     seat->node->skew_ms += change_ms;
-    if (seat->node->skew_ms > seat->ahead_ms)
-        seat->ahead_ms = seat->node->skew_ms;
+    seat->clock_since_us = sim_us();
 }
 
 static int make_keys(struct erab_identity *keys, const char *folder, const char *party, const char *name)
@@ -152,12 +165,12 @@ void world_revive(struct world *w, unsigned which)
     if (seat->broker)
         return;
     struct life *life = calloc(1, sizeof(*life));
-    int64_t skew = seat->node ? seat->node->skew_ms : (int64_t)sim_random(2001) - 1000;
+    int64_t skew = seat->node ? seat->node->skew_ms : (int64_t)sim_random(2 * SKEW_MS + 1) - SKEW_MS;
     sim_node_init(&life->node, world_node_of_broker(which));
     life->node.skew_ms = skew;
-    if (!seat->clock_known || skew > seat->ahead_ms)
-        seat->ahead_ms = skew;
-    seat->clock_known = true;
+    /* What it knew of later times it has kept on disk only now and then. */
+    seat->ahead_ms = -SKEW_MS;
+    seat->clock_since_us = sim_us();
     SLIST_INSERT_HEAD(&w->lives, life, entry);
     seat->node = &life->node;
     snprintf(path, sizeof(path), "%s/%s.yaml", w->run, seat->owner);
@@ -287,7 +300,7 @@ int world_begin(struct world *w, uint64_t seed)
     }
     for (unsigned i = 0; i < PARTIES; i++) {
         sim_node_init(&w->nodes[i], i);
-        w->nodes[i].skew_ms = (int64_t)sim_random(2001) - 1000;
+        w->nodes[i].skew_ms = (int64_t)sim_random(2 * SKEW_MS + 1) - SKEW_MS;
         w->parties[i] = (struct party){.world = w, .index = i, .name = cast[i].name, .speaks = cast[i].speaks,
                                        .broker = cast[i].broker, .local = cast[i].local,
                                        .intruder = cast[i].intruder, .node = &w->nodes[i], .keys = &w->keys[i]};

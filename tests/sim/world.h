@@ -109,8 +109,8 @@ struct seat {
     struct erabi_broker *broker; /* NULL: down */
     char state[160];
     unsigned life;
-    int64_t ahead_ms; /* the furthest that the clock ever was ahead */
-    bool clock_known;
+    int64_t ahead_ms; /* the furthest ahead that the broker has seen its clock in this life */
+    uint64_t clock_since_us;
 };
 
 struct life { /* everything that ever ran, freed at the end */
@@ -148,7 +148,7 @@ void world_revive(struct world *world, unsigned seat);
 int world_revoke(struct world *world, const char *party);
 unsigned world_node_of_broker(unsigned seat);
 /* What the broker's clock said at least at this (past) time: it never runs back. */
-uint64_t world_broker_wall(const struct world *world, unsigned seat, uint64_t at_us);
+uint64_t world_broker_wall(struct world *world, unsigned seat, uint64_t at_us);
 void world_set_clock(struct world *world, unsigned seat, int64_t change_ms);
 
 enum taking { TAKEN_FIRST, TAKEN_AGAIN, TAKEN_LATE };
