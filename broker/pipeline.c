@@ -159,14 +159,22 @@ static enum step route_group(struct passage *p)
     return NEXT;
 }
 
+/* Over an uplink a group is the other broker's, and this broker's owner the member that is meant. */
+static bool to_owner(const struct passage *p)
+{
+    return strcmp(p->header.to, p->pipeline->owner->party) == 0 ||
+           (p->header.to[0] == '@' && p->attachment->kind == ERABI_ATTACH_UPLINK);
+}
+
 static enum step step_route(struct passage *p)
 {
-    if (p->header.to[0] == '@')
+    if (p->header.to[0] == '@' && !to_owner(p))
         return route_group(p);
     p->links = calloc(1, sizeof(*p->links));
     if (!p->links)
         return refuse(p, ERAB_REASON_NOT_READY, "", "out of memory");
-    p->links[0].to = erabi_registry_party(p->pipeline->registry, p->header.to);
+    p->links[0].to = to_owner(p) ? erabi_registry_owner(p->pipeline->registry)
+                                 : erabi_registry_party(p->pipeline->registry, p->header.to);
     p->n_links = 1;
     return p->links[0].to ? NEXT : refuse(p, ERAB_REASON_RECIPIENT_UNKNOWN, "", "");
 }
@@ -341,7 +349,7 @@ static void on_committed(void *user, int result)
 static int put(struct passage *p)
 {
     struct erabi_pipeline *pipeline = p->pipeline;
-    bool receipt = p->header.type == ERAB_RECEIPT, here = strcmp(p->header.to, pipeline->owner->party) == 0;
+    bool receipt = p->header.type == ERAB_RECEIPT, here = to_owner(p);
     struct erabi_journal_recipient *recipients = calloc(p->n_links, sizeof(*recipients));
     if (!recipients)
         return -ENOMEM;
@@ -391,7 +399,7 @@ static enum step step_store(struct passage *p)
     if (lane(p) == ERAB_LANE_TELEMETRY)
         return NEXT;
     if (p->header.type == ERAB_RECEIPT) {
-        if (strcmp(p->header.to, pipeline->owner->party) == 0)
+        if (to_owner(p))
             p->links[0].target = erabi_receipts_way(pipeline, (const void *)p->body, p->links[0].target);
         p->gathered = erabi_receipts_gathered(pipeline, &p->header, (const void *)p->body);
         if (!p->gathered)
@@ -409,7 +417,7 @@ static enum step step_store(struct passage *p)
 static enum step step_accept(struct passage *p)
 {
     struct erabi_pipeline *pipeline = p->pipeline;
-    bool here = strcmp(p->header.to, pipeline->owner->party) == 0;
+    bool here = to_owner(p);
     p->known->state = here ? ERAB_DELIVERED : ERAB_ACCEPTED;
     p->reason = ERAB_REASON_NONE;
     if (lane(p) == ERAB_LANE_TELEMETRY)

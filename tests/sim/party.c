@@ -187,6 +187,7 @@ static void on_tick(void *arg)
     struct item *i, *next;
     if (!p->transport)
         return;
+    p->ticks++;
     for (i = STAILQ_FIRST(&p->items); i; i = next) {
         next = STAILQ_NEXT(i, entry);
         if (i->expires_ms + 2000 < now_ms(p)) {
@@ -196,6 +197,9 @@ static void on_tick(void *arg)
     }
     if (p->dials[0].bound)
         resend(p, ERAB_LANES_COMMAND, false);
+    for (int k = 0; k < 2 && p->ticks % 10 == 0; k++)
+        if (p->dials[k].bound)
+            send_ping(&p->dials[k]);
     sim_at(p->node, sim_us() + TICK_US, on_tick, p);
 }
 

@@ -80,6 +80,11 @@ void rules_receipt(struct party *p, struct message *m, const Erab__V1__Receipt *
     }
     if (getenv("SIM_TRACE"))
         printf("%8.3f %s told %s %d %s\n", (double)sim_us() / 1e6, p->name, label(m, text), r->state, r->reason);
+    for (size_t i = 0; i < r->n_member; i++) {
+        const Erab__V1__ReceiptMember *member = r->member[i];
+        if (member->state == ERAB__V1__RECEIPT_STATE__EXPIRED || member->state == ERAB__V1__RECEIPT_STATE__REFUSED)
+            m->ended_for |= strcmp(member->party, "birch") == 0 ? 1u << BIRCH : 1u << ALDER_APP;
+    }
     m->told = (enum erab_receipt_state)r->state;
 }
 
@@ -249,7 +254,7 @@ static void check_fate(struct world *w, const struct message *m)
     char text[160];
     if (!m->accepted || m->revoked_link || erab_type_lane(m->type) == ERAB_LANE_TELEMETRY)
         return;
-    if ((m->got & m->wanted) != m->wanted && !m->ended)
+    if (((m->got | m->ended_for) & m->wanted) != m->wanted && !m->ended)
         rule_broken(w, "%s was accepted, came to nobody and its sender was told nothing", label(m, text));
 }
 

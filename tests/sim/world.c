@@ -124,7 +124,7 @@ static void write_config(const struct world *w, const struct seat *seat, const c
         fputs("groups: [{id: all-ra, owner: coordinator.rest, members: [alder, birch]}]\nparties:\n", f);
         write_party(f, NULL, "coordinator.rest", "ac", "example-coordinator", NULL, false);
         write_party(f, &w->keys[REST_APP], "rest.app", "ac", "example-coordinator", "{kind: local}", false);
-        write_party(f, &w->owners[ALDER], "alder", "ra", "alder", "{kind: self, interfaces: [r3]}", true);
+        write_party(f, &w->owners[ALDER], "alder", "ra", "alder", "{kind: uplink, interfaces: [r3]}", true);
         write_party(f, &w->keys[BIRCH], "birch", "ra", "birch", "{kind: self, interfaces: [r3]}", true);
     } else {
         erab_key_text(w->listeners[COORDINATOR].curve_public, key);
@@ -132,10 +132,8 @@ static void write_config(const struct world *w, const struct seat *seat, const c
         fputs("parties:\n", f);
         write_party(f, NULL, "alder", "ra", "alder", NULL, false);
         write_party(f, &w->keys[ALDER_APP], "alder.app", "ra", "alder", "{kind: local}", false);
-        erab_key_text(w->owners[COORDINATOR].curve_public, key);
-        fprintf(f, "  - {id: coordinator.rest, role: ac, firm: example-coordinator, curve_keys: [\"%s\"], ", key);
         erab_key_text(w->owners[COORDINATOR].sign_public, key);
-        fprintf(f, "attachment: {kind: uplink}, sign_keys: [\"%s\"]}\n", key);
+        fprintf(f, "  - {id: coordinator.rest, role: ac, firm: example-coordinator, sign_keys: [\"%s\"]}\n", key);
         write_party(f, &w->keys[GW1], "gw1", "gateway", "alder", "{kind: self, interfaces: [r4]}", true);
         write_party(f, &w->keys[GW2], "gw2", "gateway", "alder", "{kind: self, interfaces: [r4]}", true);
     }
@@ -169,7 +167,7 @@ void world_revive(struct world *w, unsigned which)
     sim_node_init(&life->node, world_node_of_broker(which));
     life->node.skew_ms = skew;
     /* What it knew of later times it has kept on disk only now and then. */
-    seat->ahead_ms = -SKEW_MS;
+    seat->ahead_ms = skew;
     seat->clock_since_us = sim_us();
     SLIST_INSERT_HEAD(&w->lives, life, entry);
     seat->node = &life->node;
@@ -354,5 +352,6 @@ void world_end(struct world *w)
     free(w->tapped);
     w->tapped = NULL;
     sim_end();
-    remove_run(w->run);
+    if (!getenv("SIM_KEEP"))
+        remove_run(w->run);
 }

@@ -35,6 +35,7 @@ struct message {
     bool revoked_link; /* its link was cut by a revocation: its end may be told in any way */
     bool accepted, ended; /* what its sender was told */
     enum erab_receipt_state told;
+    unsigned ended_for; /* of a group: for whom its end was told, a bit each */
     unsigned got;      /* by party: who took it first-hand, a bit each */
     unsigned wanted;   /* by party: for whom it is */
     uint64_t order_no; /* in the order of sending */
@@ -78,7 +79,7 @@ struct party {
     } taken[512];
     unsigned n_taken;
     uint64_t last_no[PARTIES + BROKERS][ERAB_LANE_COUNT]; /* by sender: order of what came first-hand */
-    unsigned opened;
+    unsigned opened, ticks;
 };
 
 struct sending {
