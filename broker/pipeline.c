@@ -370,7 +370,9 @@ static int put(struct passage *p)
                                         .state = here ? ERAB_DELIVERED : ERAB_ACCEPTED,
                                         .reason = ERAB_REASON_NONE,
                                         .expires_at_ms = p->header.expires_at_ms,
-                                        .keep_until_ms = p->known->ends_at_ms,
+                                        .keep_until_ms = p->known->ends_at_ms
+                                                             ? p->known->ends_at_ms + ERABI_KNOWN_AFTER_END_MS
+                                                             : 0,
                                         .recipients = recipients,
                                         .n_recipients = n,
                                         .group = p->gather != NULL};

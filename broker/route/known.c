@@ -7,8 +7,6 @@
 
 #include "base/cursor.h"
 
-/* Ended orders stay one hour longer, for a cancel or a restore may still name them. */
-#define AFTER_END_MS 3600000u
 
 struct order {
     struct erabi_id_entry entry; /* first; a digest of from, to and order */
@@ -156,7 +154,7 @@ enum erab_reason erabi_known_modification(const struct erabi_known_table *table,
 static uint64_t matters_until(const struct erabi_known *known)
 {
     uint64_t ends = known->ends_at_ms > known->expires_at_ms ? known->ends_at_ms : known->expires_at_ms;
-    return ends + AFTER_END_MS;
+    return ends + ERABI_KNOWN_AFTER_END_MS;
 }
 
 struct erabi_known *erabi_known_supersede(struct erabi_known_table *table, struct erabi_known *known)
@@ -202,7 +200,7 @@ static int over(struct erabi_id_entry *entry, void *user)
     uint64_t now = sweep->now_ms;
     if (known->state == ERAB_QUEUED) /* its commit still refers to it */
         return 0;
-    if (now < known->expires_at_ms || (known->ends_at_ms && now < known->ends_at_ms + AFTER_END_MS))
+    if (now < known->expires_at_ms || (known->ends_at_ms && now < known->ends_at_ms + ERABI_KNOWN_AFTER_END_MS))
         return 0;
     discharge(sweep->table, known);
     free(known);

@@ -13,6 +13,9 @@
 #define ERABI_KNOWN_PARTY_MAX 65536u
 #define ERABI_KNOWN_OTHER_MAX 800000u
 
+/* Ended orders stay one hour longer, here and in the journal, for a cancel or a restore may still name them. */
+#define ERABI_KNOWN_AFTER_END_MS 3600000u
+
 struct erabi_known {
     struct erabi_id_entry entry;
     uint8_t hash[ERAB_HASH_SIZE];
