@@ -141,6 +141,8 @@ void rules_delivered(struct party *p, const struct erab_header *h, const struct 
                     (unsigned long long)(sent_wall - h->expires_at_ms));
     if (p->index == BIRCH && w->revoked_us && sim_read_sent_us() > w->revoked_us)
         rule_broken(w, "%s was sent %s after its revocation", p->name, label(m, text));
+    if (getenv("SIM_TRACE"))
+        printf("%8.3f %s took %s seq %llu%s\n", (double)sim_us() / 1e6, p->name, label(m, text), (unsigned long long)m->seq, taking == TAKEN_AGAIN ? " again" : taking == TAKEN_LATE ? " late" : "");
     if (taking == TAKEN_LATE)
         return; /* it was on its way too long; its recipient does not act on it */
     for (unsigned i = 0; i < p->n_taken; i++) {
@@ -151,8 +153,6 @@ void rules_delivered(struct party *p, const struct erab_header *h, const struct 
             rule_broken(w, "%s was sent %s again %llu ms after its answer", p->name, label(m, text),
                         (unsigned long long)((sim_us() - t->acked_us) / 1000));
     }
-    if (getenv("SIM_TRACE"))
-        printf("%8.3f %s took %s seq %llu%s\n", (double)sim_us() / 1e6, p->name, label(m, text), (unsigned long long)m->seq, taking == TAKEN_AGAIN ? " again" : taking == TAKEN_LATE ? " late" : "");
     if (taking == TAKEN_FIRST) {
         w->count.delivered++;
         m->got |= 1u << p->index;
