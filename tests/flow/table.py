@@ -99,7 +99,7 @@ class Table:
                     who, whom = party(sender, a), party(receiver, b)
                     for kind in TYPES:
                         m = client.message(kind, whom, made[kind], category=5 if kind in SECURITY else 1,
-                                           parent=(bytes(16), bytes(32)) if wire.TYPES[kind] < 10 else None, **{"from": who})
+                                           parent=(wire.new_id(), bytes(32)) if wire.TYPES[kind] < 10 else None, **{"from": who})
                         out[m.id] = (f"{kind} {who} to {whom} on {listener}", expected(kind, sender, receiver, who, listener), kind)
                         ready[1 if m.type < 30 else 2].append(m)
         for group, messages in ready.items():
@@ -112,21 +112,20 @@ class Table:
         client, seen = self.clients[listener], {}
         shown = {i for i, (_, reason, kind) in sent.items() if reason == "none" and kind in ("receipt", "telemetry", "device-state")}
         told = {i for i, (_, _, kind) in sent.items() if kind not in ("receipt", "telemetry", "device-state")}
-        while not (told | shown) <= seen.keys():
-            def news(r):
-                if r.header["type"] != wire.TYPES["receipt"] or r.header["from"] != HUB:
-                    return r.header["id"] in shown
-                return wire.decode_receipt(r.body).get("about") in told
-            queue = client._receipts if any(news(r) for r in client._receipts) else client._inbox
-            if not any(news(r) for r in queue):
-                client._pump(1000)
-                self.turns += 1
-                assert self.turns < 300, [sent[i][0] for i in (told | shown) - seen.keys()][:20]
-                continue
-            for r in [r for r in queue if news(r)]:
-                receipt = wire.decode_receipt(r.body) if r.header["type"] == wire.TYPES["receipt"] and r.header["from"] == HUB else None
-                seen[receipt["about"] if receipt else r.header["id"]] = receipt["reason"] if receipt else "none"
-                queue.remove(r)
+        left, quiet = told | shown, 0
+        while left:
+            before = len(left)
+            client._pump(500)
+            for queue in (client._receipts, client._inbox):
+                while queue:
+                    r = queue.popleft()
+                    ours = r.header["type"] == wire.TYPES["receipt"] and r.header["from"] == HUB
+                    receipt = wire.decode_receipt(r.body) if ours else {"about": r.header["id"], "reason": "none"}
+                    if receipt.get("about") in left:
+                        seen[receipt["about"]] = receipt["reason"]
+                        left.remove(receipt["about"])
+            quiet = quiet + 1 if len(left) == before else 0
+            assert quiet < 20, f"{len(left)} of {len(sent)} unanswered: " + ", ".join(sent[i][0] for i in list(left)[:5])
         return seen
 
     def close(self):
@@ -149,7 +148,6 @@ class Table:
     def run(self):
         wrong, counts = [], collections.Counter()
         for listener in LISTENERS:
-            self.turns = 0
             sent = self.send(listener)
             got = self.answers(listener, sent)
             got |= self.refused_by_audit(sent.keys() - got.keys())
