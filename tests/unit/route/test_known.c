@@ -142,6 +142,17 @@ static void what_waits_for_its_commit_is_not_forgotten(void **state)
     erabi_known_deinit(&table);
 }
 
+static void its_own_order_is_a_parent_for_a_cancel_only(void **state)
+{
+    struct erabi_known_table table = {0};
+    struct erab_header child;
+    struct erabi_known *known = taken(&table, &child);
+    erabi_copy_text(child.from, sizeof(child.from), "coordinator");
+    assert_int_equal(erabi_known_parent(known, &child, true, NOW), ERAB_REASON_NONE);
+    assert_int_equal(erabi_known_parent(known, &child, false, NOW), ERAB_REASON_PARENT_MISMATCH);
+    erabi_known_deinit(&table);
+}
+
 /* A version of the order o-1. */
 static struct erabi_known *version(struct erabi_known_table *table, uint8_t id, uint32_t modification)
 {
@@ -239,6 +250,7 @@ int main(void)
         cmocka_unit_test(a_lower_version_is_superseded_when_it_comes),
         cmocka_unit_test(orders_that_are_over_are_forgotten),
         cmocka_unit_test(one_partys_telemetry_does_not_take_all_marks),
+        cmocka_unit_test(its_own_order_is_a_parent_for_a_cancel_only),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
