@@ -51,7 +51,7 @@ int erabi_passage_put(struct passage *p, erabi_journal_done_fn done)
                                         .state = here ? ERAB_DELIVERED : ERAB_ACCEPTED,
                                         .reason = ERAB_REASON_NONE,
                                         .expires_at_ms = p->header.expires_at_ms,
-                                        .keep_until_ms = p->known->ends_at_ms,
+                                        .keep_until_ms = p->known ? p->known->ends_at_ms : 0,
                                         .recipients = recipients,
                                         .n_recipients = n,
                                         .group = p->gather != NULL};

@@ -279,9 +279,28 @@ static void on_committed(void *user, int result)
     run(p);
 }
 
+/* A receipt is not waited for and leaves no mark: it may come again. */
+static enum step store_receipt(struct passage *p)
+{
+    struct erabi_pipeline *pipeline = p->pipeline;
+    const Erab__V1__Receipt *receipt = (const void *)p->body;
+    p->parcel = erabi_parcel_new(&p->header, &p->envelope, p->hash);
+    if (!p->parcel)
+        return refuse(p, ERAB_REASON_NOT_READY, "", "out of memory");
+    p->envelope = p->parcel->envelope;
+    if (strcmp(p->header.to, pipeline->owner->party) == 0)
+        p->links[0].target = erabi_receipts_way(pipeline, receipt, p->links[0].target);
+    p->gathered = erabi_receipts_gathered(pipeline, &p->header, receipt);
+    if (!p->gathered)
+        erabi_passage_put(p, NULL); /* when the journal takes nothing it is passed on all the same */
+    return NEXT;
+}
+
 static enum step step_store(struct passage *p)
 {
     struct erabi_pipeline *pipeline = p->pipeline;
+    if (p->header.type == ERAB_RECEIPT)
+        return store_receipt(p);
     if (!erabi_known_room(&pipeline->known, lane(p), p->from->index))
         return refuse(p, ERAB_REASON_QUEUE_FULL, "", "too many of this party's messages are remembered");
     p->parcel = erabi_parcel_new(&p->header, &p->envelope, p->hash);
@@ -295,14 +314,6 @@ static enum step step_store(struct passage *p)
         p->known->source = p->attachment;
     if (lane(p) == ERAB_LANE_TELEMETRY)
         return NEXT;
-    if (p->header.type == ERAB_RECEIPT) {
-        if (strcmp(p->header.to, pipeline->owner->party) == 0)
-            p->links[0].target = erabi_receipts_way(pipeline, (const void *)p->body, p->links[0].target);
-        p->gathered = erabi_receipts_gathered(pipeline, &p->header, (const void *)p->body);
-        if (!p->gathered)
-            erabi_passage_put(p, NULL); /* when the journal takes nothing it is passed on all the same */
-        return NEXT;
-    }
     if (pipeline->passages >= ERABI_PASSAGES_MAX)
         return refuse(p, ERAB_REASON_QUEUE_FULL, "", "too many messages wait for the journal");
     if (erabi_passage_put(p, on_committed) < 0)
@@ -315,19 +326,22 @@ static enum step step_accept(struct passage *p)
 {
     struct erabi_pipeline *pipeline = p->pipeline;
     bool here = strcmp(p->header.to, pipeline->owner->party) == 0;
-    p->known->state = here ? ERAB_DELIVERED : ERAB_ACCEPTED;
+    enum erab_receipt_state state = here ? ERAB_DELIVERED : ERAB_ACCEPTED;
     p->reason = ERAB_REASON_NONE;
+    if (p->known)
+        p->known->state = state;
     if (lane(p) == ERAB_LANE_TELEMETRY)
         return NEXT;
-    erabi_followup_order(pipeline, p->known);
-    erabi_record_message(pipeline->audit, "message", &p->header, p->hash, erab_receipt_state_name(p->known->state),
+    erabi_record_message(pipeline->audit, "message", &p->header, p->hash, erab_receipt_state_name(state),
                          ERAB_REASON_NONE, "", p->attachment->name);
     for (size_t i = 0; i < p->n_links; i++)
         if (p->links[i].reason && p->n_links > 1)
             erabi_record_link(pipeline->audit, &p->header, p->links[i].to ? p->links[i].to->id : "",
                               p->links[i].reason);
-    if (p->header.type != ERAB_RECEIPT)
-        answer(p, p->known->state, ERAB_REASON_NONE);
+    if (p->header.type == ERAB_RECEIPT)
+        return NEXT;
+    erabi_followup_order(pipeline, p->known);
+    answer(p, state, ERAB_REASON_NONE);
     if (p->gather) {
         p->gather->accepted = true;
         p->gather = NULL;

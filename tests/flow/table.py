@@ -34,7 +34,7 @@ def pair(a, b):
     return next((p for p in PROFILE["pairs"] if sorted(p["roles"]) == sorted([a, b])), None)
 
 
-def expected(kind, sender, receiver, sender_id, listener):
+def expected(kind, sender, receiver, sender_id, listener, signed):
     """The reason code that the tables give."""
     found = pair(sender, receiver)
     if found is None:
@@ -43,6 +43,8 @@ def expected(kind, sender, receiver, sender_id, listener):
         return "wrong-interface"
     rows = [f for f in PROFILE["flows"] if f["interface"] == listener and kind in f["types"] and sender in f["from"] and
             receiver in f["to"] and sender_id.endswith(f.get("from_id_ends", ""))]
+    if rows and not signed and any(f["signed"] for f in rows):
+        return "signature-missing"
     return "none" if rows else "flow-refused"
 
 
@@ -59,7 +61,8 @@ def bodies():
         "evidence": text(1, "x") + text(2, "p") + text(3, "K13") + text(4, "y") + num(5, 1) + num(6, ms) + num(7, ms + 1000),
         "evidence-withdrawal": text(1, i16) + text(2, "declined"),
         "evidence-request": text(1, "x") + text(2, "p") + text(3, "K13") + num(4, ms + 1000),
-        "advisory": text(1, "a-1") + text(2, "t") + num(3, 1), "incident": text(1, "i-1") + num(2, 1) + num(3, 4) + text(4, "t") + num(5, ms),
+        "advisory": text(1, "a-1") + text(2, "t") + num(3, 1),
+        "incident": text(1, "i-1") + num(2, 1) + num(3, 4) + text(4, "t") + num(5, ms),
         "breaker-notice": text(1, "x") + text(2, "r3") + text(3, "y") + num(4, 1) + num(5, 1) + num(6, ms) + text(7, "declined"),
         "audit-head": text(1, i16) + num(2, 1) + text(3, i32) + num(4, ms),
         "result": text(1, i16) + num(2, 1) + text(3, "none"), "receipt": text(1, i16) + num(3, 4) + text(4, "none"),
@@ -89,8 +92,8 @@ class Table:
                                                 "hub", sign_secret=keys["sign_secret"], broker=HUB)
             c.bind()
 
-    def send(self, listener):
-        """Every combination over this listener; {id: (what it is, expected reason)}."""
+    def send(self, listener, signed):
+        """Every combination over this listener (unsigned: those with a row); {id: (what it is, expected reason, type)}."""
         client, made, out, ready = self.clients[listener], bodies(), {}, {1: [], 2: []}
         for sender in ROLES:
             for receiver in ROLES:
@@ -98,9 +101,13 @@ class Table:
                 for a, b in ways:
                     who, whom = party(sender, a), party(receiver, b)
                     for kind in TYPES:
+                        reason = expected(kind, sender, receiver, who, listener, signed)
+                        if not signed and reason not in ("none", "signature-missing"):
+                            continue
                         m = client.message(kind, whom, made[kind], category=5 if kind in SECURITY else 1,
-                                           parent=(wire.new_id(), bytes(32)) if wire.TYPES[kind] < 10 else None, **{"from": who})
-                        out[m.id] = (f"{kind} {who} to {whom} on {listener}", expected(kind, sender, receiver, who, listener), kind)
+                                           parent=(wire.new_id(), bytes(32)) if wire.TYPES[kind] < 10 else None,
+                                           signed=signed, **{"from": who})
+                        out[m.id] = (f"{kind} {who} to {whom} on {listener}{'' if signed else ', unsigned'}", reason, kind)
                         ready[1 if m.type < 30 else 2].append(m)
         for group, messages in ready.items():
             for i in range(0, len(messages), 100):
@@ -140,6 +147,8 @@ class Table:
         def text(i):
             h = i.hex()
             return f"{h[:8]}-{h[8:12]}-{h[12:16]}-{h[16:20]}-{h[20:]}"
+        if not silent:
+            return {}
         wanted = {text(i): i for i in silent}
         self.broker.wait_audit(lambda r: r.get("id") in wanted and wanted.pop(r["id"], None) is not None and not wanted, timeout=30)
         ids = {text(i): i for i in silent}
@@ -147,8 +156,8 @@ class Table:
 
     def run(self):
         wrong, counts = [], collections.Counter()
-        for listener in LISTENERS:
-            sent = self.send(listener)
+        for listener, signed in [(n, s) for n in LISTENERS for s in (True, False)]:
+            sent = self.send(listener, signed)
             got = self.answers(listener, sent)
             got |= self.refused_by_audit(sent.keys() - got.keys())
             for i, (what, reason, _) in sent.items():
@@ -168,6 +177,7 @@ try:
     failed = table.run()
 except BaseException:
     table.net.stop()
+    shutil.rmtree(table.folder)
     raise
 table.close()
 sys.exit(1 if failed else 0)
