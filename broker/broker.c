@@ -152,15 +152,15 @@ static int open_stores(struct erabi_broker *broker)
 
 static int build_pipeline(struct erabi_broker *broker)
 {
-    static const struct erab_policy *const shipped[] = {
+    static const struct erab_policy *const shipped[ERAB_IF_COUNT] = {
         [ERAB_IF_R1] = &erab_policy_r1, [ERAB_IF_R2] = &erab_policy_r2, [ERAB_IF_R3] = &erab_policy_r3,
-        [ERAB_IF_R4] = &erab_policy_r4, [ERAB_IF_R5] = &erab_policy_r5,
+        [ERAB_IF_R4] = &erab_policy_r4, [ERAB_IF_R5] = &erab_policy_r5, [ERAB_IF_INFO] = &erab_policy_info,
     };
     int r = erabi_registry_new(&broker->registry, broker->config, broker->owner.sign_public, persist_revocation, broker);
     if (r < 0)
         return complain("parties", r);
-    for (int i = ERAB_IF_R1; i <= ERAB_IF_R5 && r == 0; i++)
-        if (broker->config->policies >> i & 1)
+    for (int i = ERAB_IF_R1; i < ERAB_IF_COUNT && r == 0; i++)
+        if (shipped[i] && (broker->config->policies >> i & 1))
             r = erabi_policy_add(&broker->policies, shipped[i]);
     if (r < 0)
         return complain("policies", r);

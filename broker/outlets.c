@@ -141,6 +141,8 @@ bool erabi_pipeline_ready(const struct erabi_pipeline *pipeline)
 
 int erabi_pipeline_restore_mark(struct erabi_pipeline *pipeline, const struct erabi_journal_mark *row)
 {
+    if (row->type == ERAB_RECEIPT)
+        return 0;
     struct erab_header header = {.type = row->type, .expires_at_ms = row->expires_at_ms};
     enum erab_reason reason;
     if (row->header.size && erabi_header_decode(row->header, &header, &reason) < 0)

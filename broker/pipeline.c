@@ -1,44 +1,11 @@
 #include "pipeline.h"
 
-#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "passage.h"
 #include "receipts.h"
 #include "record.h"
-
-enum step { NEXT, REFUSE, WAIT, END };
-
-/* One message on its way. Heap-allocated, for the commit is waited for. */
-struct passage {
-    struct erabi_pipeline *pipeline;
-    struct erabi_target *source;
-    const struct erabi_attachment *attachment;
-    struct erabi_envelope envelope; /* views into the packet until `parcel` holds a copy */
-    struct erab_header header;
-    uint8_t hash[ERAB_HASH_SIZE];
-    uint8_t signature[ERAB_SIGNATURE_SIZE];
-    bool is_signed;
-    ProtobufCMessage *body; /* NULL when sealed */
-    const struct erabi_registry_party *from;
-    struct link {
-        const struct erabi_registry_party *to;
-        enum erab_interface interface;
-        struct erabi_target *target;
-        enum erab_reason reason; /* NONE: it passes */
-        int64_t row;
-        bool held; /* room in the target's queue is promised */
-    } *links;
-    size_t n_links, n_passed;
-    struct erabi_known *known;
-    struct erabi_gather *gather; /* of a message to a group, until it is accepted */
-    bool gathered;               /* a receipt of a group's member: told with the others' */
-    struct erabi_parcel *parcel;
-    enum erab_reason reason; /* of a refusal, with section and detail for the receipt */
-    const char *section;
-    const char *detail;
-    size_t cursor;
-};
 
 static enum step refuse(struct passage *p, enum erab_reason reason, const char *section, const char *detail)
 {
@@ -159,22 +126,15 @@ static enum step route_group(struct passage *p)
     return NEXT;
 }
 
-/* Over an uplink a group is the other broker's, and this broker's owner the member that is meant. */
-static bool to_owner(const struct passage *p)
-{
-    return strcmp(p->header.to, p->pipeline->owner->party) == 0 ||
-           (p->header.to[0] == '@' && p->attachment->kind == ERABI_ATTACH_UPLINK);
-}
-
 static enum step step_route(struct passage *p)
 {
-    if (p->header.to[0] == '@' && !to_owner(p))
+    if (p->header.to[0] == '@' && !erabi_passage_to_owner(p))
         return route_group(p);
     p->links = calloc(1, sizeof(*p->links));
     if (!p->links)
         return refuse(p, ERAB_REASON_NOT_READY, "", "out of memory");
-    p->links[0].to = to_owner(p) ? erabi_registry_owner(p->pipeline->registry)
-                                 : erabi_registry_party(p->pipeline->registry, p->header.to);
+    p->links[0].to = erabi_passage_to_owner(p) ? erabi_registry_owner(p->pipeline->registry)
+                                               : erabi_registry_party(p->pipeline->registry, p->header.to);
     p->n_links = 1;
     return p->links[0].to ? NEXT : refuse(p, ERAB_REASON_RECIPIENT_UNKNOWN, "", "");
 }
@@ -221,20 +181,6 @@ static bool taken_here(const struct passage *p)
     return p->header.type == ERAB_AUDIT_HEAD && strcmp(p->header.to, p->pipeline->owner->party) == 0;
 }
 
-/* Where this broker is neither end, it carries what tells of a person only closed (PROTOCOL.md, section 2.2). */
-static bool must_be_sealed(const struct passage *p, const struct link *link)
-{
-    const struct erabi_registry_party *owner = erabi_registry_owner(p->pipeline->registry);
-    bool personal = p->header.category == ERAB_PERSONAL || p->header.category == ERAB_SENSOR_HOME;
-    return personal && !p->header.sealed && p->from != owner && link->to != owner;
-}
-
-static size_t size_in_packet(const struct passage *p)
-{
-    const struct erabi_envelope *e = &p->envelope;
-    return e->header.size + e->body.size + e->signature.size + ERABI_ENVELOPE_OVERHEAD;
-}
-
 static void judge_link(struct passage *p, struct link *link)
 {
     const char *from = p->header.from;
@@ -253,7 +199,7 @@ static void judge_link(struct passage *p, struct link *link)
         link->reason = ERAB_REASON_SIGNATURE_MISSING;
     else if (link->to->revoked)
         link->reason = ERAB_REASON_BREAKER_OPEN;
-    else if (must_be_sealed(p, link)) {
+    else if (erabi_passage_must_seal(p, link)) {
         link->reason = ERAB_REASON_CATEGORY_REFUSED;
         p->section = "3.7.2";
         p->detail = "what tells of a person is sealed to its recipient where this broker is neither end";
@@ -266,23 +212,12 @@ static void judge_link(struct passage *p, struct link *link)
     link->target = erabi_pipeline_target(p->pipeline, link->to->index, link->interface, p->header.type);
     if (!link->target) {
         link->reason = ERAB_REASON_RECIPIENT_UNKNOWN;
-    } else if (erabi_target_hold(link->target, p->header.type, size_in_packet(p)) < 0) {
+    } else if (erabi_target_hold(link->target, p->header.type, erabi_passage_size(p)) < 0) {
         link->reason = ERAB_REASON_QUEUE_FULL;
         p->detail = "the recipient's queue of this lane is full";
     } else {
         link->held = true;
     }
-}
-
-/* The members of a group, whose states are gathered from here on. */
-static bool gather_members(struct passage *p)
-{
-    p->gather = erabi_gather_new(&p->pipeline->gathers, &p->header, p->hash, p->n_links);
-    for (size_t i = 0; p->gather && i < p->n_links; i++)
-        if (p->links[i].to)
-            erabi_gather_add(p->gather, p->links[i].to->index, p->links[i].reason ? ERAB_REFUSED : ERAB_ACCEPTED,
-                             p->links[i].reason);
-    return p->gather != NULL;
 }
 
 static enum step step_judge(struct passage *p)
@@ -292,7 +227,7 @@ static enum step step_judge(struct passage *p)
         judge_link(p, &p->links[i]);
         p->n_passed += p->links[i].reason == ERAB_REASON_NONE;
     }
-    if (p->header.to[0] == '@' && !gather_members(p))
+    if (p->header.to[0] == '@' && !erabi_passage_gather(p))
         return refuse(p, ERAB_REASON_QUEUE_FULL, "", "too many members of groups are being waited for");
     if (p->n_passed)
         return NEXT;
@@ -345,48 +280,28 @@ static void on_committed(void *user, int result)
     run(p);
 }
 
-/* Message and outbox rows. A receipt is not waited for: until its row is written its sender has it too. */
-static int put(struct passage *p)
+/* A receipt is not waited for and leaves no mark: it may come again. */
+static enum step store_receipt(struct passage *p)
 {
     struct erabi_pipeline *pipeline = p->pipeline;
-    bool receipt = p->header.type == ERAB_RECEIPT, here = to_owner(p);
-    struct erabi_journal_recipient *recipients = calloc(p->n_links, sizeof(*recipients));
-    if (!recipients)
-        return -ENOMEM;
-    size_t n = 0;
-    for (size_t i = 0; i < p->n_links; i++)
-        if (p->links[i].to && (p->gather || !p->links[i].reason))
-            recipients[n++] = (struct erabi_journal_recipient){
-                .to = p->links[i].to->id,
-                .state = p->links[i].reason ? ERAB_REFUSED : ERAB_ACCEPTED,
-                .reason = p->links[i].reason};
-    struct erabi_journal_entry entry = {.id = p->header.id,
-                                        .hash = p->hash,
-                                        .header = p->envelope.header,
-                                        .body = p->envelope.body,
-                                        .signature = p->envelope.signature,
-                                        .from = p->header.from,
-                                        .type = p->header.type,
-                                        .state = here ? ERAB_DELIVERED : ERAB_ACCEPTED,
-                                        .reason = ERAB_REASON_NONE,
-                                        .expires_at_ms = p->header.expires_at_ms,
-                                        .keep_until_ms = p->known->ends_at_ms
-                                                             ? p->known->ends_at_ms + ERABI_KNOWN_AFTER_END_MS
-                                                             : 0,
-                                        .recipients = recipients,
-                                        .n_recipients = n,
-                                        .group = p->gather != NULL};
-    int r = erabi_journal_put(pipeline->journal, &entry, receipt ? NULL : on_committed, p);
-    for (size_t i = 0, k = 0; i < p->n_links && r == 0; i++)
-        if (p->links[i].to && (p->gather || !p->links[i].reason))
-            p->links[i].row = recipients[k++].row;
-    free(recipients);
-    return r;
+    const Erab__V1__Receipt *receipt = (const void *)p->body;
+    p->parcel = erabi_parcel_new(&p->header, &p->envelope, p->hash);
+    if (!p->parcel)
+        return refuse(p, ERAB_REASON_NOT_READY, "", "out of memory");
+    p->envelope = p->parcel->envelope;
+    if (erabi_passage_to_owner(p))
+        p->links[0].target = erabi_receipts_way(pipeline, receipt, p->links[0].target);
+    p->gathered = erabi_receipts_gathered(pipeline, &p->header, receipt);
+    if (!p->gathered)
+        erabi_passage_put(p, NULL); /* when the journal takes nothing it is passed on all the same */
+    return NEXT;
 }
 
 static enum step step_store(struct passage *p)
 {
     struct erabi_pipeline *pipeline = p->pipeline;
+    if (p->header.type == ERAB_RECEIPT)
+        return store_receipt(p);
     if (!erabi_known_room(&pipeline->known, lane(p), p->from->index))
         return refuse(p, ERAB_REASON_QUEUE_FULL, "", "too many of this party's messages are remembered");
     p->parcel = erabi_parcel_new(&p->header, &p->envelope, p->hash);
@@ -400,17 +315,9 @@ static enum step step_store(struct passage *p)
         p->known->source = p->attachment;
     if (lane(p) == ERAB_LANE_TELEMETRY)
         return NEXT;
-    if (p->header.type == ERAB_RECEIPT) {
-        if (to_owner(p))
-            p->links[0].target = erabi_receipts_way(pipeline, (const void *)p->body, p->links[0].target);
-        p->gathered = erabi_receipts_gathered(pipeline, &p->header, (const void *)p->body);
-        if (!p->gathered)
-            put(p); /* when the journal takes nothing it is passed on all the same */
-        return NEXT;
-    }
     if (pipeline->passages >= ERABI_PASSAGES_MAX)
         return refuse(p, ERAB_REASON_QUEUE_FULL, "", "too many messages wait for the journal");
-    if (put(p) < 0)
+    if (erabi_passage_put(p, on_committed) < 0)
         return refuse(p, ERAB_REASON_STORAGE, "", "the journal takes nothing now");
     pipeline->passages++;
     return WAIT;
@@ -419,20 +326,23 @@ static enum step step_store(struct passage *p)
 static enum step step_accept(struct passage *p)
 {
     struct erabi_pipeline *pipeline = p->pipeline;
-    bool here = to_owner(p);
-    p->known->state = here ? ERAB_DELIVERED : ERAB_ACCEPTED;
+    bool here = erabi_passage_to_owner(p);
+    enum erab_receipt_state state = here ? ERAB_DELIVERED : ERAB_ACCEPTED;
     p->reason = ERAB_REASON_NONE;
+    if (p->known)
+        p->known->state = state;
     if (lane(p) == ERAB_LANE_TELEMETRY)
         return NEXT;
-    erabi_followup_order(pipeline, p->known);
-    erabi_record_message(pipeline->audit, "message", &p->header, p->hash, erab_receipt_state_name(p->known->state),
+    erabi_record_message(pipeline->audit, "message", &p->header, p->hash, erab_receipt_state_name(state),
                          ERAB_REASON_NONE, "", p->attachment->name);
     for (size_t i = 0; i < p->n_links; i++)
         if (p->links[i].reason && p->n_links > 1)
             erabi_record_link(pipeline->audit, &p->header, p->links[i].to ? p->links[i].to->id : "",
                               p->links[i].reason);
-    if (p->header.type != ERAB_RECEIPT)
-        answer(p, p->known->state, ERAB_REASON_NONE);
+    if (p->header.type == ERAB_RECEIPT)
+        return NEXT;
+    erabi_followup_order(pipeline, p->known);
+    answer(p, state, ERAB_REASON_NONE);
     if (p->gather) {
         p->gather->accepted = true;
         p->gather = NULL;
@@ -498,7 +408,7 @@ static void finish(struct passage *p)
 {
     for (size_t i = 0; i < p->n_links; i++)
         if (p->links[i].held)
-            erabi_target_unhold(p->links[i].target, p->header.type, size_in_packet(p));
+            erabi_target_unhold(p->links[i].target, p->header.type, erabi_passage_size(p));
     erabi_gather_free(&p->pipeline->gathers, p->gather);
     erab_body_free(p->body);
     erabi_parcel_unref(p->parcel);

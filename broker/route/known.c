@@ -7,7 +7,6 @@
 
 #include "base/cursor.h"
 
-
 struct order {
     struct erabi_id_entry entry; /* first; a digest of from, to and order */
     uint8_t newest[ERAB_ID_SIZE];
@@ -124,9 +123,10 @@ enum erab_reason erabi_known_parent(const struct erabi_known *parent, const stru
 {
     if (memcmp(parent->hash, child->parent_hash, ERAB_HASH_SIZE) != 0)
         return ERAB_REASON_PARENT_MISMATCH;
-    /* An order to a group is a parent for each of its members; the group's own rule let them have it. Its sender
-     * names it, too: in the cancel. */
-    if (parent->to[0] != '@' && strcmp(parent->to, child->from) != 0 && strcmp(parent->from, child->from) != 0)
+    /* An order to a group is a parent for each of its members; the group's own rule let them have it. A cancel or a
+     * restore may name the sender's own order: nothing new begins with it. */
+    bool received = parent->to[0] == '@' || strcmp(parent->to, child->from) == 0;
+    if (!received && !(ended_too && strcmp(parent->from, child->from) == 0))
         return ERAB_REASON_PARENT_MISMATCH;
     if (parent->exercise && !child->exercise)
         return ERAB_REASON_EXERCISE_MISMATCH;

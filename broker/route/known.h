@@ -1,5 +1,6 @@
 /* The messages that this broker has accepted and that still matter: against replay, as live parents, and to
- * answer a retry with the same receipt. Loop thread. */
+ * answer a retry with the same receipt. Receipts are not among them: one that comes again says nothing new. Loop
+ * thread. */
 #ifndef ERABI_ROUTE_KNOWN_H
 #define ERABI_ROUTE_KNOWN_H
 
@@ -10,7 +11,7 @@
 #define ERABI_KNOWN_MAX 1000000u
 /* What one party's telemetry and control messages may take of it, and all parties' together: the rest is for
  * commands, which nothing else can displace. */
-#define ERABI_KNOWN_PARTY_MAX 65536u
+#define ERABI_KNOWN_PARTY_MAX 400000u
 #define ERABI_KNOWN_OTHER_MAX 800000u
 
 /* Ended orders stay one hour longer, here and in the journal, for a cancel or a restore may still name them. */

@@ -34,7 +34,7 @@ def pair(a, b):
     return next((p for p in PROFILE["pairs"] if sorted(p["roles"]) == sorted([a, b])), None)
 
 
-def expected(kind, sender, receiver, sender_id, listener):
+def expected(kind, sender, receiver, sender_id, listener, signed):
     """The reason code that the tables give."""
     found = pair(sender, receiver)
     if found is None:
@@ -43,6 +43,8 @@ def expected(kind, sender, receiver, sender_id, listener):
         return "wrong-interface"
     rows = [f for f in PROFILE["flows"] if f["interface"] == listener and kind in f["types"] and sender in f["from"] and
             receiver in f["to"] and sender_id.endswith(f.get("from_id_ends", ""))]
+    if rows and not signed and any(f["signed"] for f in rows):
+        return "signature-missing"
     return "none" if rows else "flow-refused"
 
 
@@ -59,7 +61,8 @@ def bodies():
         "evidence": text(1, "x") + text(2, "p") + text(3, "K13") + text(4, "y") + num(5, 1) + num(6, ms) + num(7, ms + 1000),
         "evidence-withdrawal": text(1, i16) + text(2, "declined"),
         "evidence-request": text(1, "x") + text(2, "p") + text(3, "K13") + num(4, ms + 1000),
-        "advisory": text(1, "a-1") + text(2, "t") + num(3, 1), "incident": text(1, "i-1") + num(2, 1) + num(3, 4) + text(4, "t") + num(5, ms),
+        "advisory": text(1, "a-1") + text(2, "t") + num(3, 1),
+        "incident": text(1, "i-1") + num(2, 1) + num(3, 4) + text(4, "t") + num(5, ms),
         "breaker-notice": text(1, "x") + text(2, "r3") + text(3, "y") + num(4, 1) + num(5, 1) + num(6, ms) + text(7, "declined"),
         "audit-head": text(1, i16) + num(2, 1) + text(3, i32) + num(4, ms),
         "result": text(1, i16) + num(2, 1) + text(3, "none"), "receipt": text(1, i16) + num(3, 4) + text(4, "none"),
@@ -89,8 +92,8 @@ class Table:
                                                 "hub", sign_secret=keys["sign_secret"], broker=HUB)
             c.bind()
 
-    def send(self, listener):
-        """Every combination over this listener; {id: (what it is, expected reason)}."""
+    def send(self, listener, signed):
+        """Every combination over this listener (unsigned: those with a row); {id: (what it is, expected reason, type)}."""
         client, made, out, ready = self.clients[listener], bodies(), {}, {1: [], 2: []}
         for sender in ROLES:
             for receiver in ROLES:
@@ -98,9 +101,13 @@ class Table:
                 for a, b in ways:
                     who, whom = party(sender, a), party(receiver, b)
                     for kind in TYPES:
+                        reason = expected(kind, sender, receiver, who, listener, signed)
+                        if not signed and reason not in ("none", "signature-missing"):
+                            continue
                         m = client.message(kind, whom, made[kind], category=5 if kind in SECURITY else 1,
-                                           parent=(bytes(16), bytes(32)) if wire.TYPES[kind] < 10 else None, **{"from": who})
-                        out[m.id] = (f"{kind} {who} to {whom} on {listener}", expected(kind, sender, receiver, who, listener), kind)
+                                           parent=(wire.new_id(), bytes(32)) if wire.TYPES[kind] < 10 else None,
+                                           signed=signed, **{"from": who})
+                        out[m.id] = (f"{kind} {who} to {whom} on {listener}{'' if signed else ', unsigned'}", reason, kind)
                         ready[1 if m.type < 30 else 2].append(m)
         for group, messages in ready.items():
             for i in range(0, len(messages), 100):
@@ -112,21 +119,20 @@ class Table:
         client, seen = self.clients[listener], {}
         shown = {i for i, (_, reason, kind) in sent.items() if reason == "none" and kind in ("receipt", "telemetry", "device-state")}
         told = {i for i, (_, _, kind) in sent.items() if kind not in ("receipt", "telemetry", "device-state")}
-        while not (told | shown) <= seen.keys():
-            def news(r):
-                if r.header["type"] != wire.TYPES["receipt"] or r.header["from"] != HUB:
-                    return r.header["id"] in shown
-                return wire.decode_receipt(r.body).get("about") in told
-            queue = client._receipts if any(news(r) for r in client._receipts) else client._inbox
-            if not any(news(r) for r in queue):
-                client._pump(1000)
-                self.turns += 1
-                assert self.turns < 300, [sent[i][0] for i in (told | shown) - seen.keys()][:20]
-                continue
-            for r in [r for r in queue if news(r)]:
-                receipt = wire.decode_receipt(r.body) if r.header["type"] == wire.TYPES["receipt"] and r.header["from"] == HUB else None
-                seen[receipt["about"] if receipt else r.header["id"]] = receipt["reason"] if receipt else "none"
-                queue.remove(r)
+        left, quiet = told | shown, 0
+        while left:
+            before = len(left)
+            client._pump(500)
+            for queue in (client._receipts, client._inbox):
+                while queue:
+                    r = queue.popleft()
+                    ours = r.header["type"] == wire.TYPES["receipt"] and r.header["from"] == HUB
+                    receipt = wire.decode_receipt(r.body) if ours else {"about": r.header["id"], "reason": "none"}
+                    if receipt.get("about") in left:
+                        seen[receipt["about"]] = receipt["reason"]
+                        left.remove(receipt["about"])
+            quiet = quiet + 1 if len(left) == before else 0
+            assert quiet < 20, f"{len(left)} of {len(sent)} unanswered: " + ", ".join(sent[i][0] for i in list(left)[:5])
         return seen
 
     def close(self):
@@ -141,6 +147,8 @@ class Table:
         def text(i):
             h = i.hex()
             return f"{h[:8]}-{h[8:12]}-{h[12:16]}-{h[16:20]}-{h[20:]}"
+        if not silent:
+            return {}
         wanted = {text(i): i for i in silent}
         self.broker.wait_audit(lambda r: r.get("id") in wanted and wanted.pop(r["id"], None) is not None and not wanted, timeout=30)
         ids = {text(i): i for i in silent}
@@ -148,9 +156,8 @@ class Table:
 
     def run(self):
         wrong, counts = [], collections.Counter()
-        for listener in LISTENERS:
-            self.turns = 0
-            sent = self.send(listener)
+        for listener, signed in [(n, s) for n in LISTENERS for s in (True, False)]:
+            sent = self.send(listener, signed)
             got = self.answers(listener, sent)
             got |= self.refused_by_audit(sent.keys() - got.keys())
             for i, (what, reason, _) in sent.items():
@@ -170,6 +177,7 @@ try:
     failed = table.run()
 except BaseException:
     table.net.stop()
+    shutil.rmtree(table.folder)
     raise
 table.close()
 sys.exit(1 if failed else 0)
