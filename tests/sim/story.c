@@ -16,10 +16,9 @@ static uint64_t now_ms(const struct party *p)
 
 static void send_dispatch(struct party *p, const char *to, uint32_t life, bool bad)
 {
-    static unsigned number;
     char order[64];
     uint64_t start = now_ms(p);
-    snprintf(order, sizeof(order), WORLD_MARK "-%u", ++number);
+    snprintf(order, sizeof(order), WORLD_MARK "-%u", ++p->world->orders);
     Erab__V1__DispatchSlot slot = ERAB__V1__DISPATCH_SLOT__INIT, *slots[1] = {&slot};
     Erab__V1__Dispatch d = ERAB__V1__DISPATCH__INIT;
     slot.start_ms = d.start_ms = start;

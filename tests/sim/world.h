@@ -132,6 +132,7 @@ struct world {
     SLIST_HEAD(, life) lives;
     STAILQ_HEAD(, message) messages;
     uint64_t n_messages;
+    unsigned orders;
     uint64_t revoked_us; /* when birch was revoked, 0 = not */
     bool quiet;          /* the end: no new faults, no new messages */
     char violation[512]; /* the first one */
