@@ -41,6 +41,12 @@ static const char *label(const struct message *m, char out[160])
 
 /* ---- receipts ---- */
 
+/* Its link was cut by the revocation: its end may be told in any way or none. */
+static bool cut_off(const struct world *w, const struct message *m)
+{
+    return w->revoked_us && (m->wanted & 1u << BIRCH || strcmp(m->from, "birch") == 0);
+}
+
 /* Why a message that keeps all rules may be refused nevertheless: times, limits, and cuts. */
 static bool may_be_refused(const struct world *w, const struct message *m, const char *code)
 {
@@ -50,8 +56,7 @@ static bool may_be_refused(const struct world *w, const struct message *m, const
     for (size_t i = 0; i < sizeof(reasons) / sizeof(reasons[0]); i++)
         if (strcmp(code, erab_reason_code(reasons[i])) == 0)
             return true;
-    bool cut = w->revoked_us && (m->wanted & 1u << BIRCH || strcmp(m->from, "birch") == 0);
-    return cut;
+    return cut_off(w, m);
 }
 
 void rules_receipt(struct party *p, struct message *m, const Erab__V1__Receipt *r)
@@ -252,7 +257,7 @@ void rules_tap(void *user, uint32_t stream, unsigned from, unsigned to, const ui
 static void check_fate(struct world *w, const struct message *m)
 {
     char text[160];
-    if (!m->accepted || m->revoked_link || erab_type_lane(m->type) == ERAB_LANE_TELEMETRY)
+    if (!m->accepted || cut_off(w, m) || erab_type_lane(m->type) == ERAB_LANE_TELEMETRY)
         return;
     if (((m->got | m->ended_for) & m->wanted) != m->wanted && !m->ended)
         rule_broken(w, "%s was accepted, came to nobody and its sender was told nothing", label(m, text));

@@ -32,7 +32,6 @@ struct message {
     enum erab_type type;
     uint64_t seq, issued_ms, expires_ms;
     bool bad;          /* must never be delivered */
-    bool revoked_link; /* its link was cut by a revocation: its end may be told in any way */
     bool accepted, ended; /* what its sender was told */
     enum erab_receipt_state told;
     unsigned ended_for; /* of a group: for whom its end was told, a bit each */
