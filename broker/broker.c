@@ -77,6 +77,11 @@ static int load_mark(void *user, const struct erabi_journal_mark *row)
     return erabi_pipeline_restore_mark(&((struct erabi_broker *)user)->pipeline, row);
 }
 
+static int load_member(void *user, const struct erabi_journal_member *row)
+{
+    return erabi_pipeline_restore_member(&((struct erabi_broker *)user)->pipeline, row);
+}
+
 static int load_revoked(void *user, const char *party)
 {
     erabi_registry_restore_revoked(((struct erabi_broker *)user)->registry, party);
@@ -147,19 +152,18 @@ static int open_stores(struct erabi_broker *broker)
 
 static int build_pipeline(struct erabi_broker *broker)
 {
-    static const struct erab_policy *const shipped[] = {
+    static const struct erab_policy *const shipped[ERAB_IF_COUNT] = {
         [ERAB_IF_R1] = &erab_policy_r1, [ERAB_IF_R2] = &erab_policy_r2, [ERAB_IF_R3] = &erab_policy_r3,
-        [ERAB_IF_R4] = &erab_policy_r4, [ERAB_IF_R5] = &erab_policy_r5,
+        [ERAB_IF_R4] = &erab_policy_r4, [ERAB_IF_R5] = &erab_policy_r5, [ERAB_IF_INFO] = &erab_policy_info,
     };
     int r = erabi_registry_new(&broker->registry, broker->config, broker->owner.sign_public, persist_revocation, broker);
     if (r < 0)
         return complain("parties", r);
-    for (int i = ERAB_IF_R1; i <= ERAB_IF_R5 && r == 0; i++)
-        if (broker->config->policies >> i & 1)
+    for (int i = ERAB_IF_R1; i < ERAB_IF_COUNT && r == 0; i++)
+        if (shipped[i] && (broker->config->policies >> i & 1))
             r = erabi_policy_add(&broker->policies, shipped[i]);
     if (r < 0)
         return complain("policies", r);
-    size_t n = erabi_registry_count(broker->registry);
     broker->pipeline = (struct erabi_pipeline){.loop = &broker->loop,
                                                .config = broker->config,
                                                .profile = broker->profile,
@@ -167,9 +171,7 @@ static int build_pipeline(struct erabi_broker *broker)
                                                .policies = &broker->policies,
                                                .journal = broker->journal,
                                                .audit = broker->audit,
-                                               .owner = &broker->owner,
-                                               .outlets = calloc(n * ERAB_IF_COUNT, sizeof(struct erabi_target *)),
-                                               .seqs = calloc(n, sizeof(uint64_t))};
+                                               .owner = &broker->owner};
     const struct erabi_registry_party *owner = erabi_registry_owner(broker->registry);
     broker->pipeline.self = (struct erabi_attachment){.kind = ERABI_ATTACH_LOCAL,
                                                       .party = owner->index,
@@ -177,7 +179,8 @@ static int build_pipeline(struct erabi_broker *broker)
                                                       .speaks_for = &owner->index,
                                                       .n_speaks_for = 1,
                                                       .types = UINT64_C(1) << ERAB_AUDIT_HEAD};
-    return broker->pipeline.outlets && broker->pipeline.seqs ? 0 : complain("parties", -ENOMEM);
+    r = erabi_outlets_init(&broker->pipeline);
+    return r < 0 ? complain("parties", r) : 0;
 }
 
 static void on_runner_event(void *user, const char *instance, const char *what)
@@ -258,7 +261,7 @@ int erabi_broker_start(struct erabi_broker *broker, uv_loop_t *uv, const char *c
     r = erabi_network_start(broker);
     if (r == 0)
         r = start_runners(broker);
-    struct erabi_journal_load load = {load_pending, load_mark, load_revoked, load_state, broker};
+    struct erabi_journal_load load = {load_pending, load_mark, load_revoked, load_state, broker, load_member};
     if (r == 0)
         r = erabi_journal_load(broker->journal, erabi_now_ms(&broker->loop), &load);
     if (r == 0) {

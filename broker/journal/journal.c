@@ -9,13 +9,14 @@
 
 #include "base/cleanup.h"
 #include "journal/store_sqlite.h"
+#include "journal/worker.h"
 
 #define GROUP_MAX      2048 /* operations in one commit */
 #define STATE_MAX      4096
 #define RECIPIENTS_MAX 65536
 #define PROBE_KEY      "journal.probe"
 
-enum op_kind { OP_PUT, OP_OUT_DONE, OP_ANSWER, OP_CANCELLED, OP_REVOKE, OP_STATE, OP_PURGE, OP_PROBE };
+enum op_kind { OP_PUT, OP_OUT_DONE, OP_ANSWER, OP_CANCELLED, OP_MEMBER, OP_MEMBERS_DONE, OP_REVOKE, OP_STATE, OP_PURGE, OP_PROBE };
 
 /* One operation with copies of all it needs, in one allocation. */
 struct op {
@@ -40,16 +41,14 @@ struct list {
 struct erabi_journal {
     struct erabi_store *store; /* the thread's, once it runs */
     uv_async_t async;
-    pthread_t thread;
+    struct erabi_worker *worker; /* NULL until the first operation */
     pthread_mutex_t lock;
-    pthread_cond_t more;
     struct list waiting;  /* under lock */
     struct list finished; /* under lock */
-    bool closing;         /* under lock */
-    bool drained;         /* under lock: the thread has ended */
+    bool drained;         /* under lock: the worker has ended */
     atomic_bool failed;
     /* The loop thread's: */
-    bool running, purging, probing;
+    bool closing, purging, probing, loading;
     size_t most, queued;
     int64_t next_message, next_outbox;
     unsigned ticks;
@@ -91,6 +90,10 @@ static int apply(struct erabi_store *s, const struct op *op)
         return erabi_store_answer(s, op->entry.id, op->entry.state, op->entry.reason);
     case OP_CANCELLED:
         return erabi_store_cancelled(s, op->entry.id);
+    case OP_MEMBER:
+        return erabi_store_member(s, op->entry.id, op->text, op->entry.state, op->entry.reason);
+    case OP_MEMBERS_DONE:
+        return erabi_store_members_done(s, op->entry.id);
     case OP_REVOKE:
         return erabi_store_revoke(s, op->text, op->now_ms);
     case OP_STATE:
@@ -143,29 +146,33 @@ static int run_group(struct erabi_journal *j, struct list *group)
     return r;
 }
 
-static void *thread_main(void *arg)
+/* One group, on the worker. False: nothing waits. */
+static bool work(void *user)
 {
-    struct erabi_journal *j = arg;
+    struct erabi_journal *j = user;
+    struct list group = {0};
     pthread_mutex_lock(&j->lock);
-    for (;;) {
-        while (!j->waiting.n && !j->closing)
-            pthread_cond_wait(&j->more, &j->lock);
-        if (!j->waiting.n)
-            break;
-        struct list group = {0};
-        while (group.n < GROUP_MAX && j->waiting.n)
-            push(&group, pop(&j->waiting));
-        pthread_mutex_unlock(&j->lock);
-        run_group(j, &group);
-        pthread_mutex_lock(&j->lock);
-        for (struct op *op; (op = pop(&group));)
-            push(&j->finished, op);
-        uv_async_send(&j->async);
-    }
-    j->drained = true;
-    uv_async_send(&j->async);
+    while (group.n < GROUP_MAX && j->waiting.n)
+        push(&group, pop(&j->waiting));
     pthread_mutex_unlock(&j->lock);
-    return NULL;
+    if (!group.n)
+        return false;
+    run_group(j, &group);
+    pthread_mutex_lock(&j->lock);
+    for (struct op *op; (op = pop(&group));)
+        push(&j->finished, op);
+    pthread_mutex_unlock(&j->lock);
+    uv_async_send(&j->async);
+    return true;
+}
+
+static void on_ended(void *user)
+{
+    struct erabi_journal *j = user;
+    pthread_mutex_lock(&j->lock);
+    j->drained = true;
+    uv_async_send(&j->async); /* under the lock: who sees `drained` may free all of this */
+    pthread_mutex_unlock(&j->lock);
 }
 
 static void on_async_closed(uv_handle_t *handle)
@@ -174,7 +181,6 @@ static void on_async_closed(uv_handle_t *handle)
     void (*closed)(void *) = j->closed;
     void *user = j->closed_user;
     pthread_mutex_destroy(&j->lock);
-    pthread_cond_destroy(&j->more);
     free(j);
     if (closed)
         closed(user);
@@ -200,8 +206,7 @@ static void on_async(uv_async_t *async)
         free(op);
     }
     if (drained && !uv_is_closing((uv_handle_t *)&j->async)) {
-        if (j->running)
-            pthread_join(j->thread, NULL);
+        erabi_worker_free(j->worker);
         erabi_store_close(j->store);
         uv_close((uv_handle_t *)&j->async, on_async_closed);
     }
@@ -227,34 +232,43 @@ int erabi_journal_open(struct erabi_journal **out, uv_loop_t *loop, const char *
     }
     j->async.data = j;
     pthread_mutex_init(&j->lock, NULL);
-    pthread_cond_init(&j->more, NULL);
     *out = j;
     return 0;
 }
 
+static int start_worker(struct erabi_journal *j)
+{
+    return erabi_worker_new(&j->worker, work, on_ended, j);
+}
+
 int erabi_journal_load(struct erabi_journal *j, uint64_t now_ms, const struct erabi_journal_load *load)
 {
-    assert(!j->running);
-    return erabi_store_load(j->store, now_ms, load);
+    assert(!j->worker);
+    j->loading = true;
+    int r = erabi_store_load(j->store, now_ms, load);
+    j->loading = false;
+    int started = 0;
+    if (j->waiting.n && (started = start_worker(j)) == 0)
+        erabi_worker_wake(j->worker);
+    return r < 0 ? r : started;
 }
 
 static int enqueue(struct erabi_journal *j, struct op *op)
 {
-    if (!j->running) {
-        int r = pthread_create(&j->thread, NULL, thread_main, j);
-        if (r) {
-            free(op);
-            return -r;
-        }
-        j->running = true;
+    assert(!j->closing);
+    /* During a load the store is the loop thread's: what is put then waits for its end. */
+    int r = j->worker || j->loading ? 0 : start_worker(j);
+    if (r < 0) {
+        free(op);
+        return r;
     }
     if (op->kind != OP_PURGE && op->kind != OP_PROBE)
         j->queued++;
     pthread_mutex_lock(&j->lock);
-    assert(!j->closing);
     push(&j->waiting, op);
-    pthread_cond_signal(&j->more);
     pthread_mutex_unlock(&j->lock);
+    if (j->worker)
+        erabi_worker_wake(j->worker);
     return 0;
 }
 
@@ -310,8 +324,8 @@ int erabi_journal_put(struct erabi_journal *j, const struct erabi_journal_entry 
     op->entry = *e;
     op->entry.recipients = (void *)erabi_write_room(&w, e->n_recipients * sizeof(*e->recipients));
     for (size_t i = 0; i < e->n_recipients; i++) {
-        e->recipients[i].row = ++j->next_outbox;
-        op->entry.recipients[i].row = e->recipients[i].row;
+        e->recipients[i].row = e->recipients[i].state == ERAB_REFUSED ? 0 : ++j->next_outbox;
+        op->entry.recipients[i] = e->recipients[i];
         op->entry.recipients[i].to = keep_text(&w, e->recipients[i].to);
     }
     op->entry.id = keep(&w, e->id, ERAB_ID_SIZE).data;
@@ -335,15 +349,16 @@ int erabi_journal_outbox_done(struct erabi_journal *j, int64_t row)
     return enqueue(j, op);
 }
 
-static int about_id(struct erabi_journal *j, enum op_kind kind, const uint8_t *id, enum erab_receipt_state state,
-                    enum erab_reason reason)
+static int about_id(struct erabi_journal *j, enum op_kind kind, const uint8_t *id, const char *text,
+                    enum erab_receipt_state state, enum erab_reason reason)
 {
     int r = room(j);
     struct erabi_writer w;
-    struct op *op = r < 0 ? NULL : new_op(kind, ERAB_ID_SIZE, &w);
+    struct op *op = r < 0 ? NULL : new_op(kind, ERAB_ID_SIZE + strlen(text) + 1, &w);
     if (!op)
         return r < 0 ? r : -ENOMEM;
     op->entry.id = keep(&w, id, ERAB_ID_SIZE).data;
+    op->text = keep_text(&w, text);
     op->entry.state = state;
     op->entry.reason = reason;
     return enqueue(j, op);
@@ -352,12 +367,23 @@ static int about_id(struct erabi_journal *j, enum op_kind kind, const uint8_t *i
 int erabi_journal_answer(struct erabi_journal *j, const uint8_t id[ERAB_ID_SIZE], enum erab_receipt_state state,
                          enum erab_reason reason)
 {
-    return about_id(j, OP_ANSWER, id, state, reason);
+    return about_id(j, OP_ANSWER, id, "", state, reason);
+}
+
+int erabi_journal_member(struct erabi_journal *j, const uint8_t id[ERAB_ID_SIZE], const char *party,
+                         enum erab_receipt_state state, enum erab_reason reason)
+{
+    return about_id(j, OP_MEMBER, id, party, state, reason);
+}
+
+int erabi_journal_members_done(struct erabi_journal *j, const uint8_t id[ERAB_ID_SIZE])
+{
+    return about_id(j, OP_MEMBERS_DONE, id, "", ERAB_ACCEPTED, ERAB_REASON_NONE);
 }
 
 int erabi_journal_cancelled(struct erabi_journal *j, const uint8_t id[ERAB_ID_SIZE])
 {
-    return about_id(j, OP_CANCELLED, id, ERAB_ACCEPTED, ERAB_REASON_NONE);
+    return about_id(j, OP_CANCELLED, id, "", ERAB_ACCEPTED, ERAB_REASON_NONE);
 }
 
 static struct op *named_op(enum op_kind kind, const char *name, struct erabi_slice value, erabi_journal_done_fn done,
@@ -436,10 +462,9 @@ void erabi_journal_close(struct erabi_journal *j, void (*closed)(void *user), vo
 {
     j->closed = closed;
     j->closed_user = user;
-    pthread_mutex_lock(&j->lock);
     j->closing = true;
-    j->drained = j->drained || !j->running;
-    pthread_cond_signal(&j->more);
-    pthread_mutex_unlock(&j->lock);
-    uv_async_send(&j->async);
+    if (j->worker)
+        erabi_worker_end(j->worker);
+    else
+        on_ended(j);
 }

@@ -1,0 +1,357 @@
+#include "world.h"
+
+#include <fcntl.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+static const struct {
+    const char *name, *speaks;
+    unsigned broker;
+    bool local, intruder;
+} cast[PARTIES] = {
+    [REST_APP] = {"rest.app", "coordinator.rest", COORDINATOR, true, false},
+    [ALDER_APP] = {"alder.app", "alder", ALDER, true, false},
+    [BIRCH] = {"birch", "birch", COORDINATOR, false, false},
+    [GW1] = {"gw1", "gw1", ALDER, false, false},
+    [GW2] = {"gw2", "gw2", ALDER, false, false},
+    [INTRUDER] = {"intruder", "birch", COORDINATOR, false, true},
+};
+
+static const char *const owners[BROKERS] = {"coordinator.rest", "alder"};
+
+unsigned world_node_of_broker(unsigned seat)
+{
+    return PARTIES + seat;
+}
+
+/* A broker reads its clock at least once in this time. */
+enum { SEEN_US = 1100000 };
+/* How wrong a clock is at first. */
+enum { SKEW_MS = 1000 };
+
+static void see_clock(struct seat *seat, uint64_t at_us)
+{
+    if (at_us > seat->clock_since_us + SEEN_US && seat->node->skew_ms > seat->ahead_ms)
+        seat->ahead_ms = seat->node->skew_ms;
+}
+
+uint64_t world_broker_wall(struct world *w, unsigned which, uint64_t at_us)
+{
+    struct seat *seat = &w->seats[which];
+    see_clock(seat, at_us);
+    return sim_wall_ms(NULL) + (uint64_t)seat->ahead_ms - (sim_us() - at_us) / 1000;
+}
+
+void world_set_clock(struct world *w, unsigned which, int64_t change_ms)
+{
+    struct seat *seat = &w->seats[which];
+    if (!seat->broker)
+        return;
+    see_clock(seat, sim_us());
+    seat->node->skew_ms += change_ms;
+    seat->clock_since_us = sim_us();
+}
+
+static int make_keys(struct erab_identity *keys, const char *folder, const char *party, const char *name)
+{
+    char path[PATH_MAX], error[256];
+    snprintf(path, sizeof(path), "%s/%s.key", folder, name);
+    if (erab_identity_generate(keys, party) < 0 || erab_identity_save(keys, path, error, sizeof(error)) < 0) {
+        fprintf(stderr, "sim: %s: %s\n", path, error);
+        return -1;
+    }
+    return 0;
+}
+
+int world_prepare(struct world *world, const char *folder)
+{
+    *world = (struct world){.folder = folder};
+    sim_start(0);
+    int r = 0;
+    for (unsigned i = 0; i < PARTIES && r == 0; i++)
+        r = make_keys(&world->keys[i], folder, cast[i].name, cast[i].name);
+    for (unsigned i = 0; i < BROKERS && r == 0; i++) {
+        char name[80];
+        r = make_keys(&world->owners[i], folder, owners[i], owners[i]);
+        snprintf(name, sizeof(name), "%s.gate", owners[i]);
+        if (r == 0)
+            r = make_keys(&world->listeners[i], folder, owners[i], name);
+        snprintf(name, sizeof(name), "%s.local", owners[i]);
+        if (r == 0)
+            r = make_keys(&world->locals[i], folder, owners[i], name);
+    }
+    return r;
+}
+
+/* ---- configurations ---- */
+
+static void write_party(FILE *f, const struct erab_identity *keys, const char *id, const char *role, const char *firm,
+                        const char *attachment, bool signs)
+{
+    char text[65];
+    fprintf(f, "  - {id: %s, role: %s, firm: %s", id, role, firm);
+    if (keys && attachment) {
+        erab_key_text(keys->curve_public, text);
+        fprintf(f, ", curve_keys: [\"%s\"], attachment: %s", text, attachment);
+    }
+    if (keys && signs) {
+        erab_key_text(keys->sign_public, text);
+        fprintf(f, ", sign_keys: [\"%s\"]", text);
+    }
+    fputs("}\n", f);
+}
+
+static void write_config(const struct world *w, const struct seat *seat, const char *path)
+{
+    FILE *f = fopen(path, "we");
+    char key[65];
+    bool top = seat->index == COORDINATOR;
+    if (!f)
+        abort();
+    fprintf(f, "owner: {party: %s, role: %s, firm: %s, key_file: %s/%s.key}\n", seat->owner, top ? "ac" : "ra",
+            top ? "example-coordinator" : "alder", w->folder, seat->owner);
+    fprintf(f, "profile: %s\nstate_dir: %s\naudit: %s/audit.jsonl\nadmin_socket: %s/%s.admin\n", SIM_PROFILE,
+            seat->state, seat->state, w->run, seat->owner);
+    fprintf(f, "local: {endpoint: \"ipc://%s/%s.sock\", key_file: %s/%s.local.key}\n", w->run, seat->owner, w->folder,
+            seat->owner);
+    fprintf(f, "listeners:\n  - {interface: %s, endpoint: \"tcp://127.0.0.1:%u\", key_file: %s/%s.gate.key}\n",
+            top ? "r3" : "r4", 7001 + seat->index, w->folder, seat->owner);
+    fputs("policies: [r1, r2, r3, r4, r5]\n", f);
+    if (top) {
+        fputs("groups: [{id: all-ra, owner: coordinator.rest, members: [alder, birch]}]\nparties:\n", f);
+        write_party(f, NULL, "coordinator.rest", "ac", "example-coordinator", NULL, false);
+        write_party(f, &w->keys[REST_APP], "rest.app", "ac", "example-coordinator", "{kind: local}", false);
+        write_party(f, &w->owners[ALDER], "alder", "ra", "alder", "{kind: uplink, interfaces: [r3]}", true);
+        write_party(f, &w->keys[BIRCH], "birch", "ra", "birch", "{kind: self, interfaces: [r3]}", true);
+    } else {
+        erab_key_text(w->listeners[COORDINATOR].curve_public, key);
+        fprintf(f, "uplinks: [{party: coordinator.rest, endpoint: \"tcp://127.0.0.1:7001\", server_key: \"%s\"}]\n", key);
+        fputs("parties:\n", f);
+        write_party(f, NULL, "alder", "ra", "alder", NULL, false);
+        write_party(f, &w->keys[ALDER_APP], "alder.app", "ra", "alder", "{kind: local}", false);
+        erab_key_text(w->owners[COORDINATOR].sign_public, key);
+        fprintf(f, "  - {id: coordinator.rest, role: ac, firm: example-coordinator, sign_keys: [\"%s\"]}\n", key);
+        write_party(f, &w->keys[GW1], "gw1", "gateway", "alder", "{kind: self, interfaces: [r4]}", true);
+        write_party(f, &w->keys[GW2], "gw2", "gateway", "alder", "{kind: self, interfaces: [r4]}", true);
+    }
+    fclose(f);
+}
+
+/* ---- brokers come and go ---- */
+
+struct starting {
+    struct world *world;
+    struct seat *seat;
+    struct life *life;
+    const char *path;
+    int result;
+};
+
+static void start(void *arg)
+{
+    struct starting *s = arg;
+    s->result = erabi_broker_start(&s->life->broker, &s->life->node.uv, s->path);
+}
+
+void world_revive(struct world *w, unsigned which)
+{
+    struct seat *seat = &w->seats[which];
+    char path[PATH_MAX];
+    if (seat->broker)
+        return;
+    struct life *life = calloc(1, sizeof(*life));
+    int64_t skew = seat->node ? seat->node->skew_ms : (int64_t)sim_random(2 * SKEW_MS + 1) - SKEW_MS;
+    sim_node_init(&life->node, world_node_of_broker(which));
+    life->node.skew_ms = skew;
+    /* What it knew of later times it has kept on disk only now and then. */
+    seat->ahead_ms = skew;
+    seat->clock_since_us = sim_us();
+    SLIST_INSERT_HEAD(&w->lives, life, entry);
+    seat->node = &life->node;
+    snprintf(path, sizeof(path), "%s/%s.yaml", w->run, seat->owner);
+    write_config(w, seat, path);
+    struct starting s = {w, seat, life, path, 0};
+    sim_turn(&life->node, start, &s);
+    if (s.result < 0)
+        rule_broken(w, "%s does not start again: %s", seat->owner, strerror(-s.result));
+    seat->broker = &life->broker;
+}
+
+static void copy_file(const char *from, const char *to, const char *name)
+{
+    char a[PATH_MAX], b[PATH_MAX], buffer[65536];
+    size_t n;
+    snprintf(a, sizeof(a), "%s/%s", from, name);
+    snprintf(b, sizeof(b), "%s/%s", to, name);
+    FILE *in = fopen(a, "re");
+    if (!in)
+        return;
+    int fd = open(b, O_CREAT | O_EXCL | O_WRONLY | O_CLOEXEC, 0600);
+    FILE *out = fd < 0 ? NULL : fdopen(fd, "w");
+    if (!out)
+        abort();
+    while ((n = fread(buffer, 1, sizeof(buffer), in)) > 0)
+        fwrite(buffer, 1, n, out);
+    fclose(in);
+    fclose(out);
+}
+
+static void new_state(struct world *w, struct seat *seat)
+{
+    char older[160];
+    erabi_copy_text(older, sizeof(older), seat->state);
+    snprintf(seat->state, sizeof(seat->state), "%s/%s.%u", w->run, seat->owner, ++seat->life);
+    if (mkdir(seat->state, 0700) < 0)
+        abort();
+    if (!older[0])
+        return;
+    copy_file(older, seat->state, "journal.db");
+    copy_file(older, seat->state, "journal.db-wal");
+    copy_file(older, seat->state, "audit.jsonl");
+}
+
+static void stop(void *arg)
+{
+    erabi_broker_stop(arg);
+}
+
+/* What the disk has at this moment is what the next life finds. The old one is left to free its memory, unheard. */
+void world_crash(struct world *w, unsigned which)
+{
+    struct seat *seat = &w->seats[which];
+    char path[PATH_MAX];
+    if (!seat->broker)
+        return;
+    w->count.crashes++;
+    sim_node_crash(seat->node);
+    new_state(w, seat);
+    snprintf(path, sizeof(path), "%s/%s.sock", w->run, seat->owner);
+    unlink(path);
+    snprintf(path, sizeof(path), "%s/%s.admin", w->run, seat->owner);
+    unlink(path);
+    sim_turn(seat->node, stop, seat->broker);
+    seat->broker = NULL;
+}
+
+struct verb {
+    struct erabi_broker *broker;
+    const char *party;
+    const char *error;
+};
+
+static void call_revoke(void *arg)
+{
+    struct verb *v = arg;
+    json_t *request = json_pack("{s:s}", "party", v->party);
+    for (const struct erabi_admin_verb *verb = erabi_verbs; verb->name; verb++)
+        if (strcmp(verb->name, "party-revoke") == 0)
+            json_decref(verb->run(v->broker, request, &v->error));
+    json_decref(request);
+}
+
+int world_revoke(struct world *w, const char *party)
+{
+    struct seat *seat = &w->seats[COORDINATOR];
+    struct verb v = {seat->broker, party, NULL};
+    if (!seat->broker)
+        return -1;
+    sim_turn(seat->node, call_revoke, &v);
+    return v.error ? -1 : 0;
+}
+
+/* ---- a run ---- */
+
+static void start_party(void *arg)
+{
+    party_start(arg);
+}
+
+static void stop_party(void *arg)
+{
+    party_stop(arg);
+}
+
+int world_begin(struct world *w, uint64_t seed)
+{
+    struct world kept = *w;
+    *w = (struct world){.seed = seed, .folder = kept.folder};
+    memcpy(w->keys, kept.keys, sizeof(w->keys));
+    memcpy(w->owners, kept.owners, sizeof(w->owners));
+    memcpy(w->listeners, kept.listeners, sizeof(w->listeners));
+    memcpy(w->locals, kept.locals, sizeof(w->locals));
+    STAILQ_INIT(&w->messages);
+    SLIST_INIT(&w->lives);
+    snprintf(w->run, sizeof(w->run), "%s/run", w->folder);
+    if (mkdir(w->run, 0700) < 0)
+        return -1;
+    sim_start(seed);
+    struct sim_tap tap = {rules_tap, w};
+    sim_set_tap(&tap);
+    sim_node_init(&w->god, SIM_NODES - 1);
+    for (unsigned i = 0; i < BROKERS; i++) {
+        w->seats[i] = (struct seat){.world = w, .index = i, .owner = owners[i]};
+        new_state(w, &w->seats[i]);
+        world_revive(w, i);
+    }
+    for (unsigned i = 0; i < PARTIES; i++) {
+        sim_node_init(&w->nodes[i], i);
+        w->nodes[i].skew_ms = (int64_t)sim_random(2 * SKEW_MS + 1) - SKEW_MS;
+        w->parties[i] = (struct party){.world = w, .index = i, .name = cast[i].name, .speaks = cast[i].speaks,
+                                       .broker = cast[i].broker, .local = cast[i].local,
+                                       .intruder = cast[i].intruder, .node = &w->nodes[i], .keys = &w->keys[i]};
+        sim_turn(&w->nodes[i], start_party, &w->parties[i]);
+    }
+    return 0;
+}
+
+static void remove_run(const char *path)
+{
+    char command[PATH_MAX];
+    const char *const names[] = {"journal.db", "journal.db-wal", "journal.db-shm", "audit.jsonl", NULL};
+    for (unsigned which = 0; which < BROKERS; which++) {
+        for (unsigned life = 1;; life++) {
+            for (int i = 0; names[i]; i++) {
+                snprintf(command, sizeof(command), "%s/%s.%u/%s", path, owners[which], life, names[i]);
+                unlink(command);
+            }
+            snprintf(command, sizeof(command), "%s/%s.%u", path, owners[which], life);
+            if (rmdir(command) < 0)
+                break;
+        }
+        const char *const ends[] = {"yaml", "sock", "admin"};
+        for (int i = 0; i < 3; i++) {
+            snprintf(command, sizeof(command), "%s/%s.%s", path, owners[which], ends[i]);
+            unlink(command);
+        }
+    }
+    rmdir(path);
+}
+
+void world_end(struct world *w)
+{
+    for (unsigned i = 0; i < PARTIES; i++)
+        sim_turn(&w->nodes[i], stop_party, &w->parties[i]);
+    for (unsigned i = 0; i < BROKERS; i++)
+        if (w->seats[i].broker)
+            sim_turn(w->seats[i].node, stop, w->seats[i].broker);
+    sim_run(sim_us() + 30000000);
+    struct life *life;
+    while ((life = SLIST_FIRST(&w->lives))) {
+        SLIST_REMOVE_HEAD(&w->lives, entry);
+        erabi_broker_deinit(&life->broker);
+        free(life);
+    }
+    struct message *m;
+    while ((m = STAILQ_FIRST(&w->messages))) {
+        STAILQ_REMOVE_HEAD(&w->messages, entry);
+        free(m);
+    }
+    free(w->tapped);
+    w->tapped = NULL;
+    sim_end();
+    if (!getenv("SIM_KEEP"))
+        remove_run(w->run);
+}
