@@ -149,7 +149,10 @@ int erabi_pipeline_restore_mark(struct erabi_pipeline *pipeline, const struct er
         return -EBADMSG;
     erabi_copy_bytes(header.id, row->id, ERAB_ID_SIZE);
     erabi_copy_text(header.from, sizeof(header.from), row->from);
-    struct erabi_known *known = erabi_known_add(&pipeline->known, &header, row->hash);
+    struct erabi_known *known = erabi_known_find(&pipeline->known, row->id);
+    if (known) /* it was sent again after a refusal that could pass */
+        erabi_known_forget(&pipeline->known, known);
+    known = erabi_known_add(&pipeline->known, &header, row->hash);
     if (!known)
         return -ENOMEM;
     known->state = row->state;

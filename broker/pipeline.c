@@ -83,6 +83,10 @@ static enum step step_replay(struct passage *p)
         return NEXT;
     if (memcmp(known->hash, p->hash, ERAB_HASH_SIZE) != 0 || strcmp(known->from, p->header.from) != 0)
         return refuse(p, ERAB_REASON_REPLAY, "3.6", "another message with this id was taken");
+    if (known->state == ERAB_REFUSED && erab_reason_retry(known->reason)) {
+        erabi_known_forget(&p->pipeline->known, known); /* its recipient could not take it then: judged anew */
+        return NEXT;
+    }
     if (known->state != ERAB_QUEUED && p->header.type != ERAB_RECEIPT) /* QUEUED: the commit will answer */
         answer(p, known->state, known->reason);
     return END;

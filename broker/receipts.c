@@ -93,6 +93,7 @@ void erabi_receipts_first(struct erabi_pipeline *pipeline, struct erabi_target *
 {
     struct erabi_answer a = answer_of(pipeline, header->from);
     a.about = header->id;
+    a.exercise = header->exercise;
     a.about_hash = hash;
     a.state = why->state;
     a.reason = why->reason;
@@ -131,6 +132,7 @@ void erabi_receipts_later(struct erabi_pipeline *pipeline, const struct erabi_de
         return;
     struct erabi_answer a = answer_of(pipeline, h->from);
     a.about = h->id;
+    a.exercise = h->exercise;
     a.about_hash = delivery->parcel->hash;
     a.state = state;
     a.reason = reason;
@@ -159,6 +161,7 @@ static void tell_group(struct erabi_pipeline *pipeline, const struct erabi_gathe
         return;
     struct erabi_answer a = answer_of(pipeline, gather->from);
     a.about = gather->entry.id;
+    a.exercise = gather->exercise;
     a.about_hash = gather->hash;
     a.state = erabi_gather_state(gather);
     a.reason = a.state == ERAB_EXPIRED ? ERAB_REASON_EXPIRED : ERAB_REASON_NONE;

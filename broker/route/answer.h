@@ -23,6 +23,7 @@ struct erabi_answer {
     Erab__V1__ReceiptMember **members;
     size_t n_members;
     uint32_t shed;
+    bool exercise; /* as what it answers */
 };
 
 /* One reference, the caller's; NULL: out of memory or over the size of a body. */

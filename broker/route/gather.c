@@ -31,6 +31,7 @@ struct erabi_gather *erabi_gather_new(struct erabi_gather_table *table, const st
     erabi_copy_bytes(g->hash, hash, ERAB_HASH_SIZE);
     erabi_copy_text(g->from, sizeof(g->from), header->from);
     g->expires_at_ms = header->expires_at_ms;
+    g->exercise = header->exercise;
     g->room = n;
     if (erabi_id_table_add(&table->ids, &g->entry) < 0) {
         free(g);

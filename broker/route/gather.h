@@ -24,6 +24,7 @@ struct erabi_gather {
     uint8_t hash[ERAB_HASH_SIZE];
     char from[ERAB_PARTY_MAX + 1];
     uint64_t expires_at_ms;
+    bool exercise;
     bool accepted; /* its commit is through: before it nothing is told */
     bool news;
     size_t n, room;

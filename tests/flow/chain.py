@@ -49,7 +49,9 @@ class Firms(Stage):
 
     def order(self, app, alder, **options):
         sent = app.message("dispatch", "alder", dispatch(), **options)
-        assert app.request(sent)["state"] == "accepted"
+        app.send(sent)
+        app._wait(app._receipts, lambda r: wire.decode_receipt(r.body).get("about") == sent.id and
+                  r.header.get("exercise", False) == options.get("exercise", False), 5)
         received = alder.receive("dispatch", timeout=15)
         assert (received.hash, received.body) == (sent.hash, sent.body)
         return sent, received
