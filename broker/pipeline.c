@@ -21,18 +21,22 @@ struct passage {
     ProtobufCMessage *body; /* NULL when sealed */
     const struct erabi_registry_party *from;
     struct link {
+        struct passage *passage;
         const struct erabi_registry_party *to;
         enum erab_interface interface;
         struct erabi_target *target;
         enum erab_reason reason; /* NONE: it passes */
         int64_t row;
     } *links;
-    size_t n_links, n_passed;
+    size_t n_links, n_passed, n_waiting;
+    bool judging; /* votes that come while the links are still gone through */
+    bool waited;
     struct erabi_known *known;
     struct erabi_parcel *parcel;
     enum erab_reason reason; /* of a refusal, with section and detail for the receipt */
     const char *section;
     const char *detail;
+    char kept_section[16], kept_detail[128]; /* what a policy said: its own text may not last */
     size_t cursor;
 };
 
@@ -175,6 +179,33 @@ static void link_interface(struct passage *p, struct link *link)
         link->reason = ERAB_REASON_WRONG_INTERFACE;
 }
 
+static void take_vote(struct passage *p, struct link *link, const struct erabi_policy_answer *vote)
+{
+    if (vote->verdict.vote == ERAB_ALLOW)
+        return;
+    link->reason = vote->verdict.reason;
+    erabi_policy_text(p->kept_section, sizeof(p->kept_section), vote->verdict.section);
+    erabi_policy_text(p->kept_detail, sizeof(p->kept_detail), vote->verdict.detail);
+    p->section = p->kept_section;
+    p->detail = p->kept_detail;
+    if (lane(p) != ERAB_LANE_TELEMETRY)
+        erabi_record_verdict(p->pipeline->audit, &p->header, link->to->id, vote->policy, link->reason, p->section,
+                             p->detail);
+}
+
+static void run(struct passage *p);
+
+static void on_vote(void *user, const struct erabi_policy_answer *vote)
+{
+    struct link *link = user;
+    struct passage *p = link->passage;
+    erabi_loop_read(p->pipeline->loop);
+    take_vote(p, link, vote);
+    p->n_waiting--;
+    if (p->n_waiting == 0 && !p->judging)
+        run(p);
+}
+
 static void judge_policy(struct passage *p, struct link *link)
 {
     struct erab_policy_request request = {.size = sizeof(request),
@@ -188,15 +219,14 @@ static void judge_policy(struct passage *p, struct link *link)
                                           .is_local = p->source->interface == ERAB_IF_NONE,
                                           .header = &p->header,
                                           .body = p->body,
-                                          .now_ms = erabi_now_ms(p->pipeline->loop)};
-    struct erab_verdict verdict;
-    const char *policy;
-    erabi_policy_judge(p->pipeline->policies, &request, &verdict, &policy);
-    if (verdict.vote == ERAB_ALLOW)
-        return;
-    link->reason = verdict.reason;
-    p->section = verdict.section;
-    p->detail = verdict.detail;
+                                          .now_ms = erabi_now_ms(p->pipeline->loop),
+                                          .body_size = (uint32_t)p->envelope.body.size};
+    struct erabi_policy_answer vote;
+    link->passage = p;
+    if (erabi_policy_judge(p->pipeline->policies, &request, p->pipeline->loop->mono_ms, on_vote, link, &vote))
+        p->n_waiting++;
+    else
+        take_vote(p, link, &vote);
 }
 
 /* What the broker takes itself, not an application of its owner. */
@@ -225,20 +255,63 @@ static void judge_link(struct passage *p, struct link *link)
         link->reason = ERAB_REASON_BREAKER_OPEN;
     else
         judge_policy(p, link);
-    if (link->reason)
-        return;
-    if (taken_here(p))
+}
+
+static void link_target(struct passage *p, struct link *link)
+{
+    if (p->waited && link->to && link->to->revoked)
+        link->reason = ERAB_REASON_BREAKER_OPEN;
+    if (link->reason || taken_here(p))
         return;
     link->target = erabi_pipeline_target(p->pipeline, link->to->index, link->interface, p->header.type);
     if (!link->target)
         link->reason = ERAB_REASON_RECIPIENT_UNKNOWN;
 }
 
+/* What waits for votes is remembered, so that the same bytes again are not taken twice, and owns its bytes. */
+static bool hold(struct passage *p)
+{
+    p->waited = true;
+    p->parcel = erabi_parcel_new(&p->header, &p->envelope, p->hash);
+    if (p->parcel)
+        p->envelope = p->parcel->envelope;
+    p->known = p->parcel ? erabi_known_add(&p->pipeline->known, &p->header, p->hash) : NULL;
+    return p->known;
+}
+
 static enum step step_judge(struct passage *p)
 {
     p->section = p->detail = "";
-    for (size_t i = 0; i < p->n_links; i++) {
+    p->judging = true;
+    for (size_t i = 0; i < p->n_links; i++)
         judge_link(p, &p->links[i]);
+    p->judging = false;
+    if (p->n_waiting == 0)
+        return NEXT;
+    hold(p); /* when it fails, the votes are waited for all the same, and step_judged refuses */
+    return WAIT;
+}
+
+/* Time has passed for what had to wait: what was checked before is checked again. */
+static enum step look_again(struct passage *p)
+{
+    if (!p->known)
+        return refuse(p, ERAB_REASON_QUEUE_FULL, "", "too many messages are remembered");
+    if (p->header.expires_at_ms <= erabi_now_ms(p->pipeline->loop))
+        return refuse(p, ERAB_REASON_EXPIRED, "", "its deadline passed while a policy thought about it");
+    if (p->from->revoked || p->attachment->revoked)
+        return refuse(p, ERAB_REASON_REVOKED, "3.6", "the party is revoked");
+    if (p->known->cancelled)
+        return refuse(p, ERAB_REASON_CANCELLED, "", "cancelled before it was decided");
+    return NEXT;
+}
+
+static enum step step_judged(struct passage *p)
+{
+    if (p->waited && look_again(p) == REFUSE)
+        return REFUSE;
+    for (size_t i = 0; i < p->n_links; i++) {
+        link_target(p, &p->links[i]);
         p->n_passed += p->links[i].reason == ERAB_REASON_NONE;
     }
     if (p->n_passed)
@@ -275,7 +348,6 @@ static enum step step_parent(struct passage *p)
 }
 
 static void finish(struct passage *p);
-static void run(struct passage *p);
 
 static void on_committed(void *user, int result)
 {
@@ -292,11 +364,8 @@ static void on_committed(void *user, int result)
 static enum step step_store(struct passage *p)
 {
     struct erabi_pipeline *pipeline = p->pipeline;
-    p->parcel = erabi_parcel_new(&p->header, &p->envelope, p->hash);
-    p->known = p->parcel ? erabi_known_add(&pipeline->known, &p->header, p->hash) : NULL;
-    if (!p->known)
+    if (!p->known && !hold(p))
         return refuse(p, ERAB_REASON_QUEUE_FULL, "", "too many messages are remembered");
-    p->envelope = p->parcel->envelope;
     erabi_known_order(p->known, p->body);
     if (lane(p) == ERAB_LANE_TELEMETRY || p->header.type == ERAB_RECEIPT)
         return NEXT;
@@ -380,7 +449,7 @@ static enum step step_deliver(struct passage *p)
 
 static enum step (*const steps[])(struct passage *p) = {
     step_decode, step_from,   step_deadline, step_replay, step_signature, step_route,
-    step_judge,  step_parent, step_store,    step_accept, step_deliver,
+    step_judge,  step_judged, step_parent,   step_store,  step_accept,    step_deliver,
 };
 
 /* ---- the machinery around them ---- */
