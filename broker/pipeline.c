@@ -1,57 +1,10 @@
-#include "pipeline.h"
+#include "pipeline_passage.h"
 
 #include <stdlib.h>
 #include <string.h>
 
 #include "record.h"
 #include "route/answer.h"
-
-enum step { NEXT, REFUSE, WAIT, END };
-
-/* One message on its way. Heap-allocated, for the commit is waited for. */
-struct passage {
-    struct erabi_pipeline *pipeline;
-    struct erabi_target *source;
-    const struct erabi_attachment *attachment;
-    struct erabi_envelope envelope; /* views into the packet until `parcel` holds a copy */
-    struct erab_header header;
-    uint8_t hash[ERAB_HASH_SIZE];
-    uint8_t signature[ERAB_SIGNATURE_SIZE];
-    bool is_signed;
-    ProtobufCMessage *body; /* NULL when sealed */
-    const struct erabi_registry_party *from;
-    struct link {
-        struct passage *passage;
-        const struct erabi_registry_party *to;
-        enum erab_interface interface;
-        struct erabi_target *target;
-        enum erab_reason reason; /* NONE: it passes */
-        int64_t row;
-    } *links;
-    size_t n_links, n_passed, n_waiting;
-    bool judging; /* votes that come while the links are still gone through */
-    bool waited;
-    struct erabi_known *known;
-    struct erabi_parcel *parcel;
-    enum erab_reason reason; /* of a refusal, with section and detail for the receipt */
-    const char *section;
-    const char *detail;
-    char kept_section[16], kept_detail[128]; /* what a policy said: its own text may not last */
-    size_t cursor;
-};
-
-static enum step refuse(struct passage *p, enum erab_reason reason, const char *section, const char *detail)
-{
-    p->reason = reason;
-    p->section = section;
-    p->detail = detail;
-    return REFUSE;
-}
-
-static enum erab_lane lane(const struct passage *p)
-{
-    return erab_type_lane(p->header.type);
-}
 
 /* ---- the steps, in order ---- */
 
@@ -179,56 +132,6 @@ static void link_interface(struct passage *p, struct link *link)
         link->reason = ERAB_REASON_WRONG_INTERFACE;
 }
 
-static void take_vote(struct passage *p, struct link *link, const struct erabi_policy_answer *vote)
-{
-    if (vote->verdict.vote == ERAB_ALLOW)
-        return;
-    link->reason = vote->verdict.reason;
-    erabi_policy_text(p->kept_section, sizeof(p->kept_section), vote->verdict.section);
-    erabi_policy_text(p->kept_detail, sizeof(p->kept_detail), vote->verdict.detail);
-    p->section = p->kept_section;
-    p->detail = p->kept_detail;
-    if (lane(p) != ERAB_LANE_TELEMETRY)
-        erabi_record_verdict(p->pipeline->audit, &p->header, link->to->id, vote->policy, link->reason, p->section,
-                             p->detail);
-}
-
-static void run(struct passage *p);
-
-static void on_vote(void *user, const struct erabi_policy_answer *vote)
-{
-    struct link *link = user;
-    struct passage *p = link->passage;
-    erabi_loop_read(p->pipeline->loop);
-    take_vote(p, link, vote);
-    p->n_waiting--;
-    if (p->n_waiting == 0 && !p->judging)
-        run(p);
-}
-
-static void judge_policy(struct passage *p, struct link *link)
-{
-    struct erab_policy_request request = {.size = sizeof(request),
-                                          .stage = ERAB_STAGE_INGRESS,
-                                          .interface = link->interface,
-                                          .from_role = p->from->role,
-                                          .to_role = link->to->role,
-                                          .from = p->from->id,
-                                          .to = link->to->id,
-                                          .is_signed = p->is_signed,
-                                          .is_local = p->source->interface == ERAB_IF_NONE,
-                                          .header = &p->header,
-                                          .body = p->body,
-                                          .now_ms = erabi_now_ms(p->pipeline->loop),
-                                          .body_size = (uint32_t)p->envelope.body.size};
-    struct erabi_policy_answer vote;
-    link->passage = p;
-    if (erabi_policy_judge(p->pipeline->policies, &request, p->pipeline->loop->mono_ms, on_vote, link, &vote))
-        p->n_waiting++;
-    else
-        take_vote(p, link, &vote);
-}
-
 /* What the broker takes itself, not an application of its owner. */
 static bool taken_here(const struct passage *p)
 {
@@ -254,7 +157,7 @@ static void judge_link(struct passage *p, struct link *link)
     else if (link->to->revoked)
         link->reason = ERAB_REASON_BREAKER_OPEN;
     else
-        judge_policy(p, link);
+        erabi_passage_ask(p, link);
 }
 
 static void link_target(struct passage *p, struct link *link)
@@ -268,17 +171,6 @@ static void link_target(struct passage *p, struct link *link)
         link->reason = ERAB_REASON_RECIPIENT_UNKNOWN;
 }
 
-/* What waits for votes is remembered, so that the same bytes again are not taken twice, and owns its bytes. */
-static bool hold(struct passage *p)
-{
-    p->waited = true;
-    p->parcel = erabi_parcel_new(&p->header, &p->envelope, p->hash);
-    if (p->parcel)
-        p->envelope = p->parcel->envelope;
-    p->known = p->parcel ? erabi_known_add(&p->pipeline->known, &p->header, p->hash) : NULL;
-    return p->known;
-}
-
 static enum step step_judge(struct passage *p)
 {
     p->section = p->detail = "";
@@ -288,27 +180,13 @@ static enum step step_judge(struct passage *p)
     p->judging = false;
     if (p->n_waiting == 0)
         return NEXT;
-    hold(p); /* when it fails, the votes are waited for all the same, and step_judged refuses */
+    erabi_passage_hold(p); /* when it fails, the votes are waited for all the same, and step_judged refuses */
     return WAIT;
-}
-
-/* Time has passed for what had to wait: what was checked before is checked again. */
-static enum step look_again(struct passage *p)
-{
-    if (!p->known)
-        return refuse(p, ERAB_REASON_QUEUE_FULL, "", "too many messages are remembered");
-    if (p->header.expires_at_ms <= erabi_now_ms(p->pipeline->loop))
-        return refuse(p, ERAB_REASON_EXPIRED, "", "its deadline passed while a policy thought about it");
-    if (p->from->revoked || p->attachment->revoked)
-        return refuse(p, ERAB_REASON_REVOKED, "3.6", "the party is revoked");
-    if (p->known->cancelled)
-        return refuse(p, ERAB_REASON_CANCELLED, "", "cancelled before it was decided");
-    return NEXT;
 }
 
 static enum step step_judged(struct passage *p)
 {
-    if (p->waited && look_again(p) == REFUSE)
+    if (p->waited && erabi_passage_look_again(p) == REFUSE)
         return REFUSE;
     for (size_t i = 0; i < p->n_links; i++) {
         link_target(p, &p->links[i]);
@@ -358,13 +236,13 @@ static void on_committed(void *user, int result)
         refuse(p, ERAB_REASON_STORAGE, "", "the journal could not keep it");
         p->cursor = SIZE_MAX;
     }
-    run(p);
+    erabi_passage_run(p);
 }
 
 static enum step step_store(struct passage *p)
 {
     struct erabi_pipeline *pipeline = p->pipeline;
-    if (!p->known && !hold(p))
+    if (!p->known && !erabi_passage_hold(p))
         return refuse(p, ERAB_REASON_QUEUE_FULL, "", "too many messages are remembered");
     erabi_known_order(p->known, p->body);
     if (lane(p) == ERAB_LANE_TELEMETRY || p->header.type == ERAB_RECEIPT)
@@ -454,7 +332,7 @@ static enum step (*const steps[])(struct passage *p) = {
 
 /* ---- the machinery around them ---- */
 
-static void run(struct passage *p)
+void erabi_passage_run(struct passage *p)
 {
     enum step step = p->cursor == SIZE_MAX ? REFUSE : NEXT;
     while (step == NEXT && p->cursor < sizeof(steps) / sizeof(steps[0]))
@@ -538,7 +416,7 @@ static void begin(struct erabi_pipeline *pipeline, struct erabi_target *source, 
     p->envelope = *envelope;
     p->section = p->detail = "";
     erabi_envelope_hash(envelope->header, envelope->body, p->hash);
-    run(p);
+    erabi_passage_run(p);
 }
 
 void erabi_pipeline_receive(struct erabi_pipeline *pipeline, struct erabi_session *session,

@@ -1,0 +1,63 @@
+/* One message on its way through the pipeline: what the steps share. Of pipeline.c and pipeline_votes.c alone. */
+#ifndef ERABI_PIPELINE_PASSAGE_H
+#define ERABI_PIPELINE_PASSAGE_H
+
+#include "pipeline.h"
+
+enum step { NEXT, REFUSE, WAIT, END };
+
+/* One message on its way. Heap-allocated, for the commit is waited for. */
+struct passage {
+    struct erabi_pipeline *pipeline;
+    struct erabi_target *source;
+    const struct erabi_attachment *attachment;
+    struct erabi_envelope envelope; /* views into the packet until `parcel` holds a copy */
+    struct erab_header header;
+    uint8_t hash[ERAB_HASH_SIZE];
+    uint8_t signature[ERAB_SIGNATURE_SIZE];
+    bool is_signed;
+    ProtobufCMessage *body; /* NULL when sealed */
+    const struct erabi_registry_party *from;
+    struct link {
+        struct passage *passage;
+        const struct erabi_registry_party *to;
+        enum erab_interface interface;
+        struct erabi_target *target;
+        enum erab_reason reason; /* NONE: it passes */
+        int64_t row;
+    } *links;
+    size_t n_links, n_passed, n_waiting;
+    bool judging; /* votes that come while the links are still gone through */
+    bool waited;
+    struct erabi_known *known;
+    struct erabi_parcel *parcel;
+    enum erab_reason reason; /* of a refusal, with section and detail for the receipt */
+    const char *section;
+    const char *detail;
+    char kept_section[16], kept_detail[128]; /* what a policy said: its own text may not last */
+    size_t cursor;
+};
+
+static inline enum step refuse(struct passage *p, enum erab_reason reason, const char *section, const char *detail)
+{
+    p->reason = reason;
+    p->section = section;
+    p->detail = detail;
+    return REFUSE;
+}
+
+static inline enum erab_lane lane(const struct passage *p)
+{
+    return erab_type_lane(p->header.type);
+}
+
+/* Goes on from the step at the cursor. */
+void erabi_passage_run(struct passage *p);
+/* Asks the policies about one link: its reason is set now, or later (n_waiting counts it). */
+void erabi_passage_ask(struct passage *p, struct link *link);
+/* What waits is remembered, so that the same bytes again are not taken twice, and owns its bytes. */
+bool erabi_passage_hold(struct passage *p);
+/* Time has passed for what had to wait: what was checked before is checked again. NEXT or REFUSE. */
+enum step erabi_passage_look_again(struct passage *p);
+
+#endif
