@@ -3,6 +3,8 @@
 #include <errno.h>
 #include <string.h>
 
+#include "wire/limits.h"
+
 enum field_class { OPERATION, MEASURED, HOME, PERSONAL, SECURITY, SUBJECT };
 
 /* The table: for each message the classes of its fields, in the order of their numbers. */
@@ -156,10 +158,16 @@ bool erab_privacy_walk(const ProtobufCMessage *body, enum erab_category stated, 
 }
 
 /* 1 changed, -EACCES when it cannot be. */
-static int mask_field(const struct place *p)
+static int mask_field(const ProtobufCMessageDescriptor *message, const struct place *p)
 {
     static char masked[] = "masked";
     bool needed = p->field->label == PROTOBUF_C_LABEL_REQUIRED;
+    size_t n;
+    const struct erabi_limit *limits = erabi_limits_of(message, &n);
+    for (size_t i = 0; i < n; i++) /* emptied, it would be refused by whoever reads it */
+        if (limits[i].field == p->field->id && limits[i].min > 0 &&
+            (needed || p->field->label == PROTOBUF_C_LABEL_REPEATED))
+            return -EACCES;
     if (p->field->label == PROTOBUF_C_LABEL_REPEATED) {
         *(size_t *)p->quantifier = 0;
     } else if (p->field->type == PROTOBUF_C_TYPE_STRING) {
@@ -188,7 +196,7 @@ int erab_privacy_mask(ProtobufCMessage *body, enum erab_category stated, uint32_
     for (unsigned i = 0; i < d->n_fields; i++) {
         struct place p = place_of(body, &d->fields[i]);
         bool passes = allowed & ERAB_CATEGORY_BIT(category_of(class_of(table, d, i), stated));
-        int r = p.n && !passes ? mask_field(&p) : 0;
+        int r = p.n && !passes ? mask_field(d, &p) : 0;
         for (size_t k = 0; p.field->type == PROTOBUF_C_TYPE_MESSAGE && passes && k < p.n; k++) {
             int inside = erab_privacy_mask(message_at(&p, k), stated, allowed, group_min, field);
             if (inside < 0)
