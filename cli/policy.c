@@ -220,7 +220,7 @@ static void judge(struct testing *t, struct sample *s)
     for (size_t i = 0; i < t->chain->n; i++) {
         struct erabi_policy_instance *instance = t->chain->at[i];
         struct erab_verdict v = {.section = "", .detail = ""};
-        if (!(instance->policy->stages & s->request.stage) && !instance->elsewhere)
+        if (!erabi_policy_concerns(instance, &s->request))
             continue;
         if (!instance->elsewhere)
             erabi_policy_ask(instance, 0, &s->request, &v);

@@ -147,6 +147,10 @@ static const struct erabi_option policy_table[] = {
     {"module", ERABI_OPT_TEXT, AT(policy, module), .check = check_path, .right = PATH_RIGHT},
     {"deadline_ms", ERABI_OPT_U64, AT(policy, deadline_ms), .min = 10, .max = 30000, .fallback = 1000,
      .right = "milliseconds, 10 to 30000, usually 1000"},
+    {"interfaces", ERABI_OPT_MASK, AT(policy, interfaces), .choose = choose_interface,
+     .right = "a list of r1 r2 r3 r4 r5 internal info"},
+    {"types", ERABI_OPT_MASK, AT(policy, types), .choose = choose_type,
+     .right = "a list of message types as [dispatch, opt]"},
     {"options", ERABI_OPT_PAIRS, LIST_AT(policy, options), .max = 256, .right = "names and values"},
     {0},
 };

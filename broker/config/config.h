@@ -99,6 +99,8 @@ struct erabi_config_policy {
     erabi_party_text instance; /* for the log; as `name` when not given */
     char *module;              /* NULL: shipped with the broker; else the file that erab-runner loads */
     uint64_t deadline_ms;      /* for a vote that comes later */
+    uint64_t interfaces;       /* bits 1 << enum erab_interface that it is asked on; 0 = all */
+    uint64_t types;            /* bits 1 << enum erab_type that it is asked about; 0 = all */
     struct erabi_option_pair *options;
     size_t n_options;
 };

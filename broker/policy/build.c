@@ -24,6 +24,7 @@ static const struct erab_policy placeholder = {.size = sizeof(placeholder),
                                                .abi_minor = ERAB_ABI_MINOR,
                                                .name = "elsewhere",
                                                .version = "1",
+                                               .stages = ERAB_STAGE_INGRESS,
                                                .decide = abstain};
 
 static const struct erab_policy *shipped(const struct building *b, const struct erabi_config_policy *entry)
@@ -122,6 +123,8 @@ int erabi_policy_build(struct erabi_policy_chain **out, const struct erabi_confi
         if (!instance && (instance = make(&b, entry))) {
             instance->identity = erabi_take(identity);
             instance->deadline_ms = (uint32_t)entry->deadline_ms;
+            instance->interfaces = entry->interfaces;
+            instance->types = entry->types;
         }
         if (!instance || erabi_policy_chain_add(chain, instance) < 0)
             r = -EINVAL;

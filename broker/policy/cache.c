@@ -65,7 +65,7 @@ static void ask_all(const struct erabi_policy_chain *chain, const struct erab_po
     *out = (struct erabi_policy_cached){.allow_at = ERABI_POLICIES_MAX, .deny_at = ERABI_POLICIES_MAX};
     for (size_t i = 0; i < chain->n; i++) {
         struct erabi_policy_instance *instance = chain->at[i];
-        if (!erabi_policy_cacheable(instance) || !(instance->policy->stages & request->stage))
+        if (!erabi_policy_cacheable(instance) || !erabi_policy_concerns(instance, request))
             continue;
         struct erab_verdict verdict;
         erabi_policy_ask(instance, 0, request, &verdict);

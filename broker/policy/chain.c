@@ -98,6 +98,13 @@ bool erabi_policy_cacheable(const struct erabi_policy_instance *instance)
     return instance->policy->flags & ERAB_POLICY_CACHEABLE && !(instance->policy->needs & ERAB_NEEDS_BODY);
 }
 
+bool erabi_policy_concerns(const struct erabi_policy_instance *instance, const struct erab_policy_request *request)
+{
+    return instance->policy->stages & request->stage &&
+           (instance->interfaces == 0 || instance->interfaces >> request->interface & 1) &&
+           (instance->types == 0 || instance->types >> request->header->type & 1);
+}
+
 void erabi_policy_ask(struct erabi_policy_instance *instance, erab_call call,
                       const struct erab_policy_request *request, struct erab_verdict *verdict)
 {

@@ -25,6 +25,7 @@ struct erabi_policy_instance {
     struct erab_config config; /* owned, see options.h */
     char *identity;            /* what it was made from; the same text: the same instance may stay */
     uint32_t deadline_ms;
+    uint64_t interfaces, types; /* bits; 0 = it is asked about all */
     bool ready;    /* init succeeded: fini follows */
     bool elsewhere; /* runs in erab-runner; asked by nobody offline */
 };
@@ -64,6 +65,8 @@ struct erabi_policy_walk {
     struct erabi_policy_answer allow;
 };
 
+/* Whether this instance is asked about this message at all. */
+bool erabi_policy_concerns(const struct erabi_policy_instance *instance, const struct erab_policy_request *request);
 /* Asks one policy. `call` as in decide(). The vote is ABSTAIN, ALLOW, DENY or PENDING, nothing else. */
 void erabi_policy_ask(struct erabi_policy_instance *instance, erab_call call,
                       const struct erab_policy_request *request, struct erab_verdict *verdict);

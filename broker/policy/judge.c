@@ -153,7 +153,7 @@ static size_t walk_on(struct erabi_policy_engine *engine, struct erabi_policy_ch
         size_t i = walk->next++;
         struct erabi_policy_instance *instance = chain->at[i];
         struct erab_verdict verdict = {.size = sizeof(verdict)};
-        if (!(instance->policy->stages & request->stage))
+        if (!erabi_policy_concerns(instance, request))
             continue;
         if (cached && erabi_policy_cacheable(instance)) {
             if (i == cached->deny_at)

@@ -195,8 +195,8 @@ char *erabi_policy_identity(const struct erabi_config_policy *entry)
     FILE *out = open_memstream(&text, &size);
     if (!out)
         return NULL;
-    fprintf(out, "%s %s %s %" PRIu64 "\n", entry->instance, entry->name, entry->module ? entry->module : "-",
-            entry->deadline_ms);
+    fprintf(out, "%s %s %s %" PRIu64 " %" PRIx64 " %" PRIx64 "\n", entry->instance, entry->name,
+            entry->module ? entry->module : "-", entry->deadline_ms, entry->interfaces, entry->types);
     for (size_t i = 0; i < entry->n_options; i++) {
         const struct erabi_option_pair *pair = &entry->options[i];
         fprintf(out, "%zu:%s=", strlen(pair->key), pair->key);
