@@ -1,6 +1,7 @@
 /* A policy of a third party in a process of its own: asked and answering over one socket, whose frames stand in
  * broker/host/policy.h. No keys, no network, no files: what it is asked and its options are all it has. */
 #include <errno.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -140,8 +141,10 @@ static void send_vote(erab_call call, const struct erab_verdict *v)
     write_text(&w, erab_reason_code(good ? v->reason : ERAB_REASON_POLICY_DENIED), 63);
     write_text(&w, good ? v->section : "", 15);
     write_text(&w, good ? v->detail : "the policy gave no valid vote", 127);
-    if (!w.bad)
-        send(judge.fd, answer, w.used, MSG_NOSIGNAL | MSG_DONTWAIT); /* what does not get through counts as denied */
+    struct pollfd room = {.fd = judge.fd, .events = POLLOUT};
+    while (!w.bad && send(judge.fd, answer, w.used, MSG_NOSIGNAL | MSG_DONTWAIT) < 0 && errno == EAGAIN)
+        if (poll(&room, 1, 1000) <= 0) /* the broker reads all the time; what does not get through counts as denied */
+            break;
 }
 
 static void host_decide(erab_self *self, erab_call call, const struct erab_verdict *verdict)
@@ -294,6 +297,19 @@ static int prepare(const struct erab_host *host, json_t *root, struct erab_error
         (judge.policy->check && (r = judge.policy->check(&judge.self.config, error))))
         return r;
     return judge.policy->init ? judge.policy->init(judge.instance, &judge.self, host, &judge.self.config, error) : 0;
+}
+
+void runner_policy_print(const struct erab_module *m)
+{
+    static const char *const types[] = {"text", "integer", "boolean", "path", "list"};
+    for (unsigned i = 0; m->policies && i < POLICIES_MAX && m->policies[i]; i++) {
+        const struct erab_policy *p = m->policies[i];
+        printf("policy %s %s (%s)\n", p->name ? p->name : "without a name", p->version ? p->version : "",
+               p->vendor ? p->vendor : "no vendor");
+        for (const struct erab_option *o = p->options; o && o->name; o++)
+            printf("  %s: %s%s - %s\n", o->name, (unsigned)o->type <= ERAB_OPTION_LIST ? types[o->type] : "?",
+                   o->flags & ERAB_OPTION_REQUIRED ? ", required" : "", o->help ? o->help : "");
+    }
 }
 
 int runner_policy(int fd)

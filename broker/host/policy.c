@@ -20,6 +20,13 @@
 #define BACKOFF_MAX_MS   60000u
 #define MISSED_MAX       3u
 #define FRAMES_A_TURN    64u
+#define UNSENT_MAX       (8u << 20) /* bytes of questions that its socket does not take yet */
+
+struct unsent {
+    struct unsent *next;
+    size_t size;
+    uint8_t frame[];
+};
 
 struct erabi_policy_remote {
     struct erabi_policy_remote *next;
@@ -35,6 +42,8 @@ struct erabi_policy_remote {
     bool running, polling, stopping;
     uint64_t backoff_ms;
     unsigned missed;
+    struct unsent *unsent, **unsent_end;
+    size_t unsent_bytes;
     uint8_t frame[ERABI_POLICY_FRAME_MAX];
 };
 
@@ -76,8 +85,20 @@ static void on_closed(uv_handle_t *handle)
         released(r);
 }
 
+static void forget_first(struct erabi_policy_remote *r)
+{
+    struct unsent *u = r->unsent;
+    r->unsent = u->next;
+    if (!r->unsent)
+        r->unsent_end = &r->unsent;
+    r->unsent_bytes -= u->size;
+    free(u);
+}
+
 static void close_poll(struct erabi_policy_remote *r)
 {
+    while (r->unsent)
+        forget_first(r); /* what they asked is denied with the process, or at its deadline */
     if (!r->polling)
         return;
     r->polling = false;
@@ -183,9 +204,37 @@ static bool take_answer(struct erabi_policy_remote *r, struct erabi_reader in)
     return true;
 }
 
-static void on_readable(uv_poll_t *poll, int status, int events)
+static void on_ready(uv_poll_t *poll, int status, int events);
+
+/* In their order, as far as the socket takes them. */
+static void send_unsent(struct erabi_policy_remote *r)
+{
+    while (r->unsent && send(r->fd, r->unsent->frame, r->unsent->size, MSG_DONTWAIT | MSG_NOSIGNAL) ==
+                            (ssize_t)r->unsent->size)
+        forget_first(r);
+    uv_poll_start(&r->poll, UV_READABLE | (r->unsent ? UV_WRITABLE : 0), on_ready);
+}
+
+static bool send_later(struct erabi_policy_remote *r, size_t size)
+{
+    struct unsent *u = r->unsent_bytes + size <= UNSENT_MAX ? malloc(sizeof(*u) + size) : NULL;
+    if (!u)
+        return false;
+    u->next = NULL;
+    u->size = size;
+    erabi_copy_bytes(u->frame, r->frame, size);
+    *r->unsent_end = u;
+    r->unsent_end = &u->next;
+    r->unsent_bytes += size;
+    uv_poll_start(&r->poll, UV_READABLE | UV_WRITABLE, on_ready);
+    return true;
+}
+
+static void on_ready(uv_poll_t *poll, int status, int events)
 {
     struct erabi_policy_remote *r = poll->data;
+    if (events & UV_WRITABLE && r->polling)
+        send_unsent(r);
     uint8_t answer[ERABI_POLICY_ANSWER_MAX];
     for (unsigned i = 0; i < FRAMES_A_TURN && r->polling; i++) {
         ssize_t n = recv(r->fd, answer, sizeof(answer), MSG_DONTWAIT | MSG_TRUNC);
@@ -248,8 +297,10 @@ static void decide(void *instance, erab_call call, const struct erab_policy_requ
         return;
     }
     struct erabi_writer w = erabi_writer(r->frame, sizeof(r->frame));
-    if (write_request(&w, call, request) &&
-        send(r->fd, r->frame, w.used, MSG_DONTWAIT | MSG_NOSIGNAL) == (ssize_t)w.used)
+    if (!write_request(&w, call, request))
+        return;
+    bool sent = !r->unsent && send(r->fd, r->frame, w.used, MSG_DONTWAIT | MSG_NOSIGNAL) == (ssize_t)w.used;
+    if (sent || send_later(r, w.used))
         verdict->vote = ERAB_PENDING;
 }
 
@@ -332,7 +383,7 @@ static int connect_to(struct erabi_policy_remote *r)
     r->poll.data = r;
     r->polling = true;
     r->handles++;
-    uv_poll_start(&r->poll, UV_READABLE, on_readable);
+    uv_poll_start(&r->poll, UV_READABLE, on_ready);
     return 0;
 }
 
@@ -380,6 +431,7 @@ struct erabi_policy_instance *erabi_policy_host_open(void *user, const struct er
     r->instance = instance;
     r->document = text;
     r->fd = -1;
+    r->unsent_end = &r->unsent;
     r->backoff_ms = BACKOFF_FIRST_MS;
     erabi_copy_text(r->name, sizeof(r->name), entry->instance);
     r->next = host->first;

@@ -6,7 +6,7 @@
 
 #include "policy/chain.h"
 
-#define ERABI_PENDING_MAX 1024u
+#define ERABI_PENDING_MAX 4096u
 
 typedef void (*erabi_policy_done)(void *user, const struct erabi_policy_answer *answer);
 

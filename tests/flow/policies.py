@@ -7,7 +7,7 @@ import sys
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "../support"))
 import stage  # noqa: E402
-from stage import dispatch, opt, plan  # noqa: E402
+from stage import cancel, dispatch, opt, plan  # noqa: E402
 
 MODULE = os.path.abspath(sys.argv.pop(1))
 stage.Stage.policies = ["r2", "r3", {"name": "vendor", "module": MODULE, "types": ["dispatch"],
@@ -134,15 +134,37 @@ def a_broker_that_stops_waits_for_no_vote(s):
     app.send(order(app, "later"))
 
 
+def restarted_with(s, **change):
+    s.broker.process.stop()
+    s.broker.config["policies"] = [*stage.Stage.policies[:2], {**stage.Stage.policies[2], **change}]
+    s.broker.start()
+    return s.app()
+
+
+def what_is_cancelled_while_it_waits_does_not_pass(s):
+    app = restarted_with(s, deadline_ms=20000, options={"slow_ms": 2000})
+    until_asked(s, app)
+    message = order(app, "later")
+    app.send(message)
+    assert app.request(app.message("dispatch-cancel", "alder", cancel("later", message.id)))["state"] == "accepted"
+    receipt = app.receipt_for(message, timeout=20)
+    assert (receipt["state"], receipt["reason"]) == ("refused", "cancelled"), receipt
+
+
+def a_burst_is_judged_whole(s):
+    app = restarted_with(s, deadline_ms=20000)
+    until_asked(s, app)
+    messages = [order(app, "allow") for _ in range(600)]
+    for message in messages:
+        app.send(message)
+    assert {app.receipt_for(m, timeout=30)["state"] for m in messages} == {"accepted"}
+
+
 def a_module_that_others_may_write_judges_nothing(s):
-    app = s.app()
     copy = os.path.join(s.folder, "vendor.so")
     shutil.copy(MODULE, copy)
     os.chmod(copy, 0o666)
-    s.broker.process.stop()
-    s.broker.config["policies"][2] = {**stage.Stage.policies[2], "module": copy}
-    s.broker.start()
-    app = s.app()
+    app = restarted_with(s, module=copy)
     s.audited(what="admin", act="policy", object="vendor", verdict="ended; is started again")
     refused(s, app, "allow", "policy-deadline")
     the_rest_goes_on(s, app)
@@ -153,4 +175,6 @@ if __name__ == "__main__":
                one_that_crashes_is_started_again, one_that_hangs_is_killed_and_started_again,
                one_that_sends_garbage_is_killed, a_vote_that_is_none_denies,
                it_cannot_vote_for_calls_that_are_not_its_own, it_has_no_network_no_files_and_no_children,
-               a_broker_that_stops_waits_for_no_vote, a_module_that_others_may_write_judges_nothing])
+               a_broker_that_stops_waits_for_no_vote,
+               what_is_cancelled_while_it_waits_does_not_pass, a_burst_is_judged_whole,
+               a_module_that_others_may_write_judges_nothing])

@@ -13,6 +13,7 @@ struct vendor {
     erab_self *self;
     const struct erab_host *host;
     const char *detail;
+    uint64_t slow_ms;
     struct waiting {
         struct vendor *vendor;
         erab_timer *timer;
@@ -22,6 +23,7 @@ struct vendor {
 
 static const struct erab_option options[] = {
     {.name = "detail", .type = ERAB_OPTION_TEXT, .default_value = "the vendor says no", .help = "of its refusals"},
+    {.name = "slow_ms", .type = ERAB_OPTION_INTEGER, .default_value = "20", .help = "of its later votes"},
     {.name = NULL},
 };
 
@@ -32,6 +34,7 @@ static int init(void *instance, erab_self *self, const struct erab_host *host, c
     v->self = self;
     v->host = host;
     v->detail = config->values[0].text;
+    v->slow_ms = (uint64_t)config->values[1].integer;
     return 0;
 }
 
@@ -52,7 +55,7 @@ static void wait_a_little(struct vendor *v, erab_call call, struct erab_verdict 
             continue;
         w->vendor = v;
         w->call = call;
-        w->timer = v->host->timer(v->self, 50, later, w);
+        w->timer = v->host->timer(v->self, v->slow_ms, later, w);
         verdict->vote = w->timer ? ERAB_PENDING : ERAB_DENY;
         return;
     }
