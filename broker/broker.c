@@ -241,10 +241,6 @@ int erabi_broker_start(struct erabi_broker *broker, uv_loop_t *uv, const char *c
         r = build_pipeline(broker);
     if (r == 0)
         r = erabi_broker_start_policies(broker);
-    struct erabi_config_errors errors = {0};
-    if (r == 0)
-        r = erabi_broker_load_policies(broker, broker->config, config_path, &errors);
-    erabi_broker_print_errors(&errors);
     if (r < 0)
         return r;
     erabi_audit_set_time(broker->audit, erabi_now_ms(&broker->loop), broker->loop.mono_ms);
@@ -254,7 +250,11 @@ int erabi_broker_start(struct erabi_broker *broker, uv_loop_t *uv, const char *c
     erabi_audit_on_head(broker->audit, on_head, broker);
     erabi_record_admin(broker->audit, "start", broker->owner.party, "done");
 
-    r = erabi_network_start(broker);
+    struct erabi_config_errors errors = {0};
+    r = erabi_broker_load_policies(broker, broker->config, config_path, &errors);
+    erabi_broker_print_errors(&errors);
+    if (r == 0)
+        r = erabi_network_start(broker);
     if (r == 0)
         r = start_runners(broker);
     struct erabi_journal_load load = {load_pending, load_mark, load_revoked, load_state, broker};
