@@ -180,27 +180,37 @@ static bool read_text(struct erabi_reader *in, char *to, size_t size)
     return valid;
 }
 
-static bool take_answer(struct erabi_policy_remote *r, struct erabi_reader in)
+bool erabi_policy_reply_read(struct erabi_policy_reply *out, struct erabi_slice frame)
 {
-    char code[64], section[16], detail[128];
+    struct erabi_reader in = erabi_reader(frame.data, frame.size);
+    char code[64];
+    *out = (struct erabi_policy_reply){0};
     if (erabi_read_u8(&in) != 2)
         return false;
-    erab_call call = erabi_read_u64(&in);
+    out->call = erabi_read_u64(&in);
     unsigned vote = erabi_read_u8(&in);
-    if (!read_text(&in, code, sizeof(code)) || !read_text(&in, section, sizeof(section)) ||
-        !read_text(&in, detail, sizeof(detail)) || !erabi_reader_done(&in) || vote >= ERAB_PENDING)
+    if (!read_text(&in, code, sizeof(code)) || !read_text(&in, out->section, sizeof(out->section)) ||
+        !read_text(&in, out->detail, sizeof(out->detail)) || !erabi_reader_done(&in) || vote >= ERAB_PENDING)
         return false;
-    struct erab_verdict verdict = {.size = sizeof(verdict),
-                                   .vote = (enum erab_vote)vote,
-                                   .reason = erab_reason_from_code(code),
-                                   .section = section,
-                                   .detail = detail};
-    if (verdict.reason == ERAB_REASON_COUNT)
-        verdict.reason = ERAB_REASON_POLICY_DENIED;
+    out->verdict = (struct erab_verdict){.size = sizeof(out->verdict),
+                                         .vote = (enum erab_vote)vote,
+                                         .reason = erab_reason_from_code(code),
+                                         .section = out->section,
+                                         .detail = out->detail};
+    if (out->verdict.reason == ERAB_REASON_COUNT)
+        out->verdict.reason = ERAB_REASON_POLICY_DENIED;
+    return true;
+}
+
+static bool take_answer(struct erabi_policy_remote *r, struct erabi_slice frame)
+{
+    struct erabi_policy_reply vote;
+    if (!erabi_policy_reply_read(&vote, frame))
+        return false;
     r->missed = 0;
     r->backoff_ms = BACKOFF_FIRST_MS;
     if (r->instance)
-        erabi_policy_vote(r->host->engine, call, &verdict, r->instance);
+        erabi_policy_vote(r->host->engine, vote.call, &vote.verdict, r->instance);
     return true;
 }
 
@@ -246,7 +256,7 @@ static void on_ready(uv_poll_t *poll, int status, int events)
                 uv_process_kill(&r->process, SIGKILL);
             return;
         }
-        if ((size_t)n > sizeof(answer) || !take_answer(r, erabi_reader(answer, (size_t)n)))
+        if ((size_t)n > sizeof(answer) || !take_answer(r, erabi_slice(answer, (size_t)n)))
             offend(r, "answered what is no answer; killed");
     }
 }

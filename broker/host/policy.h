@@ -7,6 +7,7 @@
 
 #include <uv.h>
 
+#include "base/cursor.h"
 #include "config/config.h"
 #include "policy/judge.h"
 
@@ -20,6 +21,14 @@
 #define ERABI_POLICY_ANSWER_MAX 512u
 
 struct erabi_policy_remote;
+
+/* A frame from a policy, in full. false: it is none, or holds what no receipt or terminal should see. */
+struct erabi_policy_reply {
+    erab_call call;
+    struct erab_verdict verdict; /* texts point into this struct */
+    char section[16], detail[128];
+};
+bool erabi_policy_reply_read(struct erabi_policy_reply *out, struct erabi_slice frame);
 
 struct erabi_policy_host {
     uv_loop_t *loop;

@@ -2,6 +2,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <signal.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -73,7 +75,9 @@ static void deny(struct erab_verdict *verdict, const char *detail)
 static void try_the_doors(struct erab_verdict *verdict)
 {
     pid_t child = -1;
-    bool shut = socket(AF_INET, SOCK_STREAM, 0) < 0 && access("/etc/passwd", R_OK) == 0 && !getenv("PATH");
+    struct rlimit more = {RLIM_INFINITY, RLIM_INFINITY};
+    bool shut = socket(AF_INET, SOCK_STREAM, 0) < 0 && socket(AF_UNIX, SOCK_STREAM, 0) < 0 && !getenv("PATH") &&
+                kill(getppid(), 0) < 0 && setrlimit(RLIMIT_AS, &more) < 0;
     FILE *file = fopen("/etc/passwd", "r");
     shut = shut && !file && (child = fork()) < 0;
     if (child == 0)
