@@ -1,10 +1,24 @@
-#include "pipeline_passage.h"
+#include "pipeline.h"
 
 #include <stdlib.h>
 #include <string.h>
 
+#include "passage.h"
 #include "record.h"
 #include "route/answer.h"
+
+static enum step refuse(struct passage *p, enum erab_reason reason, const char *section, const char *detail)
+{
+    p->reason = reason;
+    p->section = section;
+    p->detail = detail;
+    return REFUSE;
+}
+
+static enum erab_lane lane(const struct passage *p)
+{
+    return erab_type_lane(p->header.type);
+}
 
 /* ---- the steps, in order ---- */
 
@@ -180,14 +194,16 @@ static enum step step_judge(struct passage *p)
     p->judging = false;
     if (p->n_waiting == 0)
         return NEXT;
+    p->waited = true;
     erabi_passage_hold(p); /* when it fails, the votes are waited for all the same, and step_judged refuses */
     return WAIT;
 }
 
 static enum step step_judged(struct passage *p)
 {
-    if (p->waited && erabi_passage_look_again(p) == REFUSE)
-        return REFUSE;
+    enum erab_reason reason = p->waited ? erabi_passage_look_again(p) : ERAB_REASON_NONE;
+    if (reason)
+        return refuse(p, reason, reason == ERAB_REASON_REVOKED ? "3.6" : "", "while a policy thought about it");
     for (size_t i = 0; i < p->n_links; i++) {
         link_target(p, &p->links[i]);
         p->n_passed += p->links[i].reason == ERAB_REASON_NONE;

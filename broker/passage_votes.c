@@ -1,5 +1,5 @@
 /* The passage asks the policies, and waits where one of them votes later. */
-#include "pipeline_passage.h"
+#include "passage.h"
 #include "record.h"
 
 static void take_vote(struct passage *p, struct link *link, const struct erabi_policy_answer *vote)
@@ -11,7 +11,7 @@ static void take_vote(struct passage *p, struct link *link, const struct erabi_p
     erabi_policy_text(p->kept_detail, sizeof(p->kept_detail), vote->verdict.detail);
     p->section = p->kept_section;
     p->detail = p->kept_detail;
-    if (lane(p) != ERAB_LANE_TELEMETRY)
+    if (erab_type_lane(p->header.type) != ERAB_LANE_TELEMETRY)
         erabi_record_verdict(p->pipeline->audit, &p->header, link->to->id, vote->policy, link->reason, p->section,
                              p->detail);
 }
@@ -52,7 +52,6 @@ void erabi_passage_ask(struct passage *p, struct link *link)
 
 bool erabi_passage_hold(struct passage *p)
 {
-    p->waited = true;
     p->parcel = erabi_parcel_new(&p->header, &p->envelope, p->hash);
     if (p->parcel)
         p->envelope = p->parcel->envelope;
@@ -60,15 +59,13 @@ bool erabi_passage_hold(struct passage *p)
     return p->known;
 }
 
-enum step erabi_passage_look_again(struct passage *p)
+enum erab_reason erabi_passage_look_again(const struct passage *p)
 {
     if (!p->known)
-        return refuse(p, ERAB_REASON_QUEUE_FULL, "", "too many messages are remembered");
+        return ERAB_REASON_QUEUE_FULL; /* too many messages are remembered */
     if (p->header.expires_at_ms <= erabi_now_ms(p->pipeline->loop))
-        return refuse(p, ERAB_REASON_EXPIRED, "", "its deadline passed while a policy thought about it");
+        return ERAB_REASON_EXPIRED;
     if (p->from->revoked || p->attachment->revoked)
-        return refuse(p, ERAB_REASON_REVOKED, "3.6", "the party is revoked");
-    if (p->known->cancelled)
-        return refuse(p, ERAB_REASON_CANCELLED, "", "cancelled before it was decided");
-    return NEXT;
+        return ERAB_REASON_REVOKED;
+    return p->known->cancelled ? ERAB_REASON_CANCELLED : ERAB_REASON_NONE;
 }

@@ -1,6 +1,7 @@
-/* One message on its way through the pipeline: what the steps share. Of pipeline.c and pipeline_votes.c alone. */
-#ifndef ERABI_PIPELINE_PASSAGE_H
-#define ERABI_PIPELINE_PASSAGE_H
+/* One message on its way through the pipeline, and what the steps do with it that is not the order of the steps. Only
+ * pipeline.c and passage_votes.c know it. */
+#ifndef ERABI_PASSAGE_H
+#define ERABI_PASSAGE_H
 
 #include "pipeline.h"
 
@@ -38,26 +39,13 @@ struct passage {
     size_t cursor;
 };
 
-static inline enum step refuse(struct passage *p, enum erab_reason reason, const char *section, const char *detail)
-{
-    p->reason = reason;
-    p->section = section;
-    p->detail = detail;
-    return REFUSE;
-}
-
-static inline enum erab_lane lane(const struct passage *p)
-{
-    return erab_type_lane(p->header.type);
-}
-
 /* Goes on from the step at the cursor. */
 void erabi_passage_run(struct passage *p);
 /* Asks the policies about one link: its reason is set now, or later (n_waiting counts it). */
 void erabi_passage_ask(struct passage *p, struct link *link);
 /* What waits is remembered, so that the same bytes again are not taken twice, and owns its bytes. */
 bool erabi_passage_hold(struct passage *p);
-/* Time has passed for what had to wait: what was checked before is checked again. NEXT or REFUSE. */
-enum step erabi_passage_look_again(struct passage *p);
+/* Time has passed for what had to wait: what was checked before is checked again. NONE: it may go on. */
+enum erab_reason erabi_passage_look_again(const struct passage *p);
 
 #endif
