@@ -20,6 +20,7 @@ struct passage {
     ProtobufCMessage *body; /* NULL when sealed */
     const struct erabi_registry_party *from;
     struct link {
+        struct passage *passage;
         const struct erabi_registry_party *to;
         enum erab_interface interface;
         struct erabi_target *target;
@@ -27,7 +28,9 @@ struct passage {
         int64_t row;
         bool held; /* room in the target's queue is promised */
     } *links;
-    size_t n_links, n_passed;
+    size_t n_links, n_passed, n_waiting;
+    bool judging; /* votes that come while the links are still gone through */
+    bool waited;
     struct erabi_known *known;
     struct erabi_gather *gather; /* of a message to a group, until it is accepted */
     bool gathered;               /* a receipt of a group's member: told with the others' */
@@ -35,6 +38,7 @@ struct passage {
     enum erab_reason reason; /* of a refusal, with section and detail for the receipt */
     const char *section;
     const char *detail;
+    char kept_section[16], kept_detail[128]; /* what a policy said: its own text may not last */
     size_t cursor;
 };
 
@@ -46,6 +50,15 @@ bool erabi_passage_must_seal(const struct passage *p, const struct link *link);
 size_t erabi_passage_size(const struct passage *p);
 /* The members of a group, whose states are gathered from here on; false: no room. */
 bool erabi_passage_gather(struct passage *p);
+/* Goes on from the step at the cursor. */
+void erabi_passage_run(struct passage *p);
+/* Asks the policies about one link: its reason is set now, or later (n_waiting counts it). */
+void erabi_passage_ask(struct passage *p, struct link *link);
+/* From here on it owns its bytes and, unless it is a receipt, is remembered, so that the same bytes again are not taken
+ * twice. False: no room. */
+bool erabi_passage_hold(struct passage *p);
+/* Time has passed for what had to wait: what was checked before is checked again. NONE: it may go on. */
+enum erab_reason erabi_passage_look_again(const struct passage *p);
 /* Message and outbox rows into the journal. `done` NULL: it is not waited for (a receipt: until its row is written, who
  * sent it has it too). 0 or a negative errno. */
 int erabi_passage_put(struct passage *p, erabi_journal_done_fn done);
