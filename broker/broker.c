@@ -159,7 +159,7 @@ static int build_pipeline(struct erabi_broker *broker)
             r = erabi_policy_add(&broker->policies, shipped[i]);
     if (r < 0)
         return complain("policies", r);
-    size_t n = erabi_registry_count(broker->registry);
+    size_t n = erabi_registry_capacity(broker->registry);
     broker->pipeline = (struct erabi_pipeline){.loop = &broker->loop,
                                                .config = broker->config,
                                                .profile = broker->profile,
