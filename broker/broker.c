@@ -89,6 +89,8 @@ static int load_revoked(void *user, const char *party)
 static int load_state(void *user, const char *key, struct erabi_slice value)
 {
     struct erabi_broker *broker = user;
+    if (strncmp(key, ERABI_ENROL_STATE, strlen(ERABI_ENROL_STATE)) == 0)
+        return erabi_enrol_load(broker, key + strlen(ERABI_ENROL_STATE), value);
     struct erabi_reader r = erabi_reader(value.data, value.size);
     uint64_t floor = erabi_read_u64(&r);
     if (strcmp(key, CLOCK_FLOOR) == 0 && erabi_reader_done(&r) && floor > broker->loop.clock.wall_ms)
@@ -124,6 +126,8 @@ static void on_tick(void *user)
     }
     keep_clock_floor(broker);
     erabi_pipeline_tick(&broker->pipeline);
+    if (erabi_registry_tick(broker->registry, erabi_now_ms(&broker->loop)))
+        erabi_network_recheck(broker);
     erabi_network_tick(broker);
 }
 
@@ -177,6 +181,9 @@ static int build_pipeline(struct erabi_broker *broker)
                                                       .speaks_for = &owner->index,
                                                       .n_speaks_for = 1,
                                                       .types = UINT64_C(1) << ERAB_AUDIT_HEAD};
+    broker->pipeline.check_card = erabi_rotate_check;
+    broker->pipeline.take_card = erabi_rotate_take;
+    broker->pipeline.card_user = broker;
     return broker->pipeline.outlets && broker->pipeline.seqs ? 0 : complain("parties", -ENOMEM);
 }
 

@@ -10,6 +10,7 @@
 struct erabi_gate {
     enum erab_interface interface;
     struct erabi_listener *listener;
+    uint8_t server_key[ERAB_KEY_SIZE];
 };
 
 /* An uplink: two dialled connections to another firm part's broker. */
@@ -67,6 +68,48 @@ int erabi_network_start(struct erabi_broker *broker);
 /* Cuts every connection of the attachments behind this party and drops what waits for them. */
 void erabi_network_cut(struct erabi_broker *broker, uint32_t party, enum erab_reason reason);
 void erabi_network_tick(struct erabi_broker *broker);
+
+/* Cuts the sessions whose key is not good any more. */
+void erabi_network_recheck(struct erabi_broker *broker);
+
+/* A change of a party's row on its way through the journal; it counts once it is on disk. */
+struct erabi_change {
+    struct erabi_broker *broker;
+    struct erabi_party_row row;
+    const char *act;                                /* for the audit */
+    void (*done)(struct erabi_change *c, int result); /* may be NULL; before the change is freed */
+    struct erabi_target *target;                    /* of a Registration: where the answer goes */
+    struct erab_header header;
+    uint8_t hash[ERAB_HASH_SIZE];
+};
+
+/* enrol.c: how a newcomer becomes a party. */
+/* Takes over a heap-allocated change. 0 or a negative errno (then it is freed and nothing happens). */
+int erabi_enrol_change(struct erabi_change *change);
+struct erabi_change *erabi_enrol_prepare(struct erabi_broker *broker, const char *act);
+int erabi_enrol_load(struct erabi_broker *broker, const char *id, struct erabi_slice value);
+/* One envelope over a connection of an invitation's seed. */
+void erabi_enrol_receive(struct erabi_broker *broker, struct erabi_session *session, const struct erab_header *header,
+                         const struct erabi_envelope *envelope);
+#define ERABI_ENROL_STATE "party/" /* the journal's states of the rows begin so */
+
+/* cards.c: signed cards tell connected peers the keys of others. */
+void erabi_cards_greet(struct erabi_broker *broker, struct erabi_session *session);
+void erabi_cards_tell(struct erabi_broker *broker, const char *party);
+
+/* rotate.c: parties announce the keys that follow theirs. */
+enum erab_reason erabi_rotate_check(void *user, const struct erabi_attachment *source, const struct erab_header *header,
+                                    const Erab__V1__PartyCard *card);
+void erabi_rotate_take(void *user, const struct erabi_attachment *source, const struct erab_header *header,
+                       const Erab__V1__PartyCard *card);
+
+/* party_verbs.c */
+json_t *erabi_verb_party_invite(void *user, const json_t *request, const char **error);
+json_t *erabi_verb_party_list(void *user, const json_t *request, const char **error);
+json_t *erabi_verb_party_show(void *user, const json_t *request, const char **error);
+json_t *erabi_verb_party_approve(void *user, const json_t *request, const char **error);
+json_t *erabi_verb_party_deny(void *user, const json_t *request, const char **error);
+json_t *erabi_verb_party_revoke(void *user, const json_t *request, const char **error);
 
 /* verbs.c: what the admin socket can do. */
 extern const struct erabi_admin_verb erabi_verbs[];

@@ -87,6 +87,8 @@ enum erab_reason erabi_registry_admits(const struct erabi_registry *registry, co
 int erabi_registry_put(struct erabi_registry *registry, const struct erabi_party_row *row, uint64_t now_ms);
 /* NULL: only the configuration knows this party. Valid until the next put. */
 struct erabi_party_row *erabi_registry_row(const struct erabi_registry *registry, const char *id);
+/* How many parties have one. */
+size_t erabi_registry_rows(const struct erabi_registry *registry);
 /* A row to change and put: the party's own, or one that says what the configuration does. False: unknown party. */
 bool erabi_registry_row_copy(const struct erabi_registry *registry, const char *id, struct erabi_party_row *out);
 /* Is this connection key, or signature key, used by anybody already? */

@@ -37,6 +37,7 @@ struct erabi_registry {
     uint32_t *by_id, *by_key;
     struct party *parties;
     uint32_t n_parties, most_parties, owner;
+    size_t n_rows;
     struct attached *attachments;
     uint32_t n_attachments, most_attachments;
     struct key_row *keys;

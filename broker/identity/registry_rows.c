@@ -19,7 +19,7 @@ enum erab_reason erabi_registry_admits(const struct erabi_registry *r, const uin
     if (a->revoked)
         return ERAB_REASON_REVOKED;
     if (row->seed && p->row->state != ERABI_PARTY_INVITED)
-        return ERAB_REASON_INVITATION_USED;
+        return p->row->state == ERABI_PARTY_DENIED ? ERAB_REASON_DENIED : ERAB_REASON_INVITATION_USED;
     if (now_ms >= row->until_ms)
         return row->seed ? ERAB_REASON_INVITATION_EXPIRED : ERAB_REASON_KEY_EXPIRED;
     if (row->seed || !p || !p->seen.waiting)
@@ -157,6 +157,7 @@ int erabi_registry_put(struct erabi_registry *r, const struct erabi_party_row *r
         free(copy);
         return f;
     }
+    r->n_rows += p->row == NULL;
     free(p->row);
     p->row = copy;
     f = put_keys(r, p, row);
@@ -169,6 +170,11 @@ struct erabi_party_row *erabi_registry_row(const struct erabi_registry *r, const
 {
     const struct party *p = erabi_reg_party(r, id);
     return p ? p->row : NULL;
+}
+
+size_t erabi_registry_rows(const struct erabi_registry *r)
+{
+    return r->n_rows;
 }
 
 bool erabi_registry_row_copy(const struct erabi_registry *r, const char *id, struct erabi_party_row *out)

@@ -1,0 +1,148 @@
+/* Party cards: signed by the owner, they tell connected peers the keys of the parties that they may talk with. They are
+ * told when a peer binds and whenever something changes; like a receipt they are the broker's own word, so no rule judges
+ * them and the journal keeps none: who was away hears them at its next connection. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/cleanup.h"
+#include "broker.h"
+
+#define CARD_LIFE_MS  86400000u
+#define GREETINGS_MAX 256u /* cards told at one binding */
+#define SPEAKS_MAX    16u  /* parties of one attachment that are looked at */
+
+struct card {
+    Erab__V1__PartyCard body;
+    Erab__V1__PartyKey keys[ERABI_ROW_KEYS], *list[ERABI_ROW_KEYS];
+};
+
+static void add_key(struct card *card, const uint8_t *sign, const uint8_t *curve, uint64_t from_ms, uint64_t until_ms)
+{
+    if (card->body.n_key == ERABI_ROW_KEYS)
+        return;
+    Erab__V1__PartyKey *key = &card->keys[card->body.n_key];
+    erab__v1__party_key__init(key);
+    key->sign_key = (ProtobufCBinaryData){ERAB_KEY_SIZE, (uint8_t *)(uintptr_t)sign};
+    key->has_curve_key = curve != NULL;
+    if (curve)
+        key->curve_key = (ProtobufCBinaryData){ERAB_KEY_SIZE, (uint8_t *)(uintptr_t)curve};
+    key->from_ms = from_ms;
+    key->until_ms = until_ms;
+    card->list[card->body.n_key++] = key;
+}
+
+/* False: there is no key to tell. */
+static bool make_card(const struct erabi_broker *broker, const struct erabi_registry_party *about, struct card *card)
+{
+    const struct erabi_party_row *row = erabi_registry_row(broker->registry, about->id);
+    uint64_t now = erabi_now_ms(&broker->loop);
+    erab__v1__party_card__init(&card->body);
+    card->body.party = (char *)(uintptr_t)about->id;
+    card->body.role = (Erab__V1__Role)about->role;
+    card->body.version = row ? row->version : 1;
+    card->body.key = card->list;
+    if (about->represented_by[0])
+        card->body.represented_by = (char *)(uintptr_t)about->represented_by;
+    card->body.has_withdrawn = card->body.withdrawn = about->revoked || about->waiting;
+    if (about->revoked)
+        card->body.version = (uint32_t)(now / 1000); /* over every earlier one */
+    for (size_t i = 0; row && i < row->n_keys; i++)
+        if (row->keys[i].until_ms > now)
+            add_key(card, row->keys[i].sign, row->keys[i].curve, row->keys[i].from_ms, row->keys[i].until_ms);
+    for (size_t i = 0; (!row || row->n_keys == 0) && i < about->n_sign_keys; i++)
+        add_key(card, about->sign_keys[i], NULL, 0, ERABI_FOR_EVER);
+    return card->body.n_key > 0;
+}
+
+static void tell(struct erabi_broker *broker, struct erabi_target *target, const char *to, const struct card *card)
+{
+    uint64_t now = erabi_now_ms(&broker->loop);
+    struct erab_header header = {.type = ERAB_PARTY_CARD,
+                                 .category = ERAB_SECURITY,
+                                 .issued_at_ms = now,
+                                 .expires_at_ms = now + CARD_LIFE_MS,
+                                 .seq = erabi_pipeline_next_seq(&broker->pipeline, to),
+                                 .version = 1};
+    uint8_t bytes[ERAB_HEADER_MAX], signature[ERAB_SIGNATURE_SIZE], hash[ERAB_HASH_SIZE];
+    _free_ uint8_t *body = NULL;
+    size_t size;
+    erab_id_new(header.id, now);
+    erabi_copy_text(header.from, sizeof(header.from), broker->owner.party);
+    erabi_copy_text(header.to, sizeof(header.to), to);
+    if (erab_body_pack(&card->body.base, &body, &size) < 0)
+        return;
+    struct erabi_envelope e = {.header = erabi_slice(bytes, erabi_header_encode(&header, bytes)),
+                               .body = erabi_slice(body, size),
+                               .signature = erabi_slice(signature, sizeof(signature))};
+    erabi_envelope_sign(e.header, e.body, broker->owner.sign_secret, signature);
+    erabi_envelope_hash(e.header, e.body, hash);
+    struct erabi_parcel *parcel = erabi_parcel_new(&header, &e, hash);
+    if (parcel) /* a full queue: told again at the next binding */
+        erabi_target_push(target, parcel, 0);
+    erabi_parcel_unref(parcel);
+}
+
+/* May a party behind this attachment talk with the other one, over the attachment's interfaces? */
+static bool neighbours(const struct erabi_broker *broker, const struct erabi_attachment *a,
+                       const struct erabi_registry_party *about)
+{
+    if (a->kind == ERABI_ATTACH_LOCAL)
+        return true;
+    for (size_t i = 0; i < a->n_speaks_for && i < SPEAKS_MAX; i++) {
+        const struct erabi_registry_party *p = erabi_registry_party_at(broker->registry, a->speaks_for[i]);
+        struct erabi_profile_pair pair = erabi_profile_pair(broker->profile, p->role, about->role);
+        bool one_firm = strcmp(p->firm, about->firm) == 0;
+        if (p != about && pair.interface != ERAB_IF_NONE && (!pair.one_firm || one_firm) &&
+            (a->interfaces == 0 || (a->interfaces >> pair.interface & 1)))
+            return true;
+    }
+    return false;
+}
+
+static const char *addressee(const struct erabi_broker *broker, const struct erabi_attachment *a)
+{
+    return a->n_speaks_for ? erabi_registry_party_at(broker->registry, a->speaks_for[0])->id : broker->owner.party;
+}
+
+static bool hears(const struct erabi_session *session)
+{
+    return session->group == ERAB_LANES_COMMAND && !session->enrolling && !session->cut && !session->dialled;
+}
+
+void erabi_cards_greet(struct erabi_broker *broker, struct erabi_session *session)
+{
+    const struct erabi_attachment *a = session->target->attachment;
+    const struct erabi_registry_party *self = erabi_registry_party_at(broker->registry, a->party);
+    const struct erabi_party_row *own = self ? erabi_registry_row(broker->registry, self->id) : NULL;
+    bool newcomer = own && !own->configured; /* who is configured here knows the others from its own configuration */
+    size_t n = erabi_registry_count(broker->registry), told = 0;
+    if (!hears(session) || (!newcomer && !erabi_registry_rows(broker->registry)))
+        return;
+    for (size_t i = 0; i < n && told < GREETINGS_MAX; i++) {
+        const struct erabi_registry_party *about = erabi_registry_party_at(broker->registry, (uint32_t)i);
+        struct card card;
+        if (about->local || about == self || about->waiting || about->revoked ||
+            (!newcomer && !erabi_registry_row(broker->registry, about->id)) || !neighbours(broker, a, about) ||
+            !make_card(broker, about, &card))
+            continue;
+        tell(broker, session->target, addressee(broker, a), &card);
+        told++;
+    }
+}
+
+void erabi_cards_tell(struct erabi_broker *broker, const char *party)
+{
+    const struct erabi_registry_party *about = erabi_registry_party(broker->registry, party);
+    struct card card;
+    const struct erabi_party_row *row = about ? erabi_registry_row(broker->registry, party) : NULL;
+    bool new = row && (row->state == ERABI_PARTY_INVITED || row->state == ERABI_PARTY_PENDING);
+    if (!about || (new && !about->revoked) || !make_card(broker, about, &card))
+        return;
+    for (struct erabi_session *s = broker->sessions; s; s = s->next) {
+        const struct erabi_attachment *a = s->target->attachment;
+        if (!hears(s) || a->party == about->index || !neighbours(broker, a, about))
+            continue;
+        tell(broker, s->target, addressee(broker, a), &card);
+        erabi_target_pump(s->target, broker->loop.mono_ms, erabi_now_ms(&broker->loop));
+    }
+}
