@@ -91,6 +91,8 @@ static int load_state(void *user, const char *key, struct erabi_slice value)
     struct erabi_broker *broker = user;
     if (strncmp(key, ERABI_ENROL_STATE, strlen(ERABI_ENROL_STATE)) == 0)
         return erabi_enrol_load(broker, key + strlen(ERABI_ENROL_STATE), value);
+    if (strncmp(key, ERABI_SERVER_KEY_STATE, strlen(ERABI_SERVER_KEY_STATE)) == 0)
+        return erabi_server_keys_load(broker, key + strlen(ERABI_SERVER_KEY_STATE), value);
     struct erabi_reader r = erabi_reader(value.data, value.size);
     uint64_t floor = erabi_read_u64(&r);
     if (strcmp(key, CLOCK_FLOOR) == 0 && erabi_reader_done(&r) && floor > broker->loop.clock.wall_ms)
@@ -128,6 +130,7 @@ static void on_tick(void *user)
     erabi_pipeline_tick(&broker->pipeline);
     if (erabi_registry_tick(broker->registry, erabi_now_ms(&broker->loop)))
         erabi_network_recheck(broker);
+    erabi_server_keys_tick(broker);
     erabi_network_tick(broker);
 }
 

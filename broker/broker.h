@@ -11,6 +11,9 @@ struct erabi_gate {
     enum erab_interface interface;
     struct erabi_listener *listener;
     uint8_t server_key[ERAB_KEY_SIZE];
+    uint8_t next_key[ERAB_KEY_SIZE]; /* holds too while old_until_ms is not 0 */
+    uint64_t old_until_ms, since_ms;
+    uint32_t version; /* of the owner's card here */
 };
 
 /* An uplink: two dialled connections to another firm part's broker. */
@@ -96,6 +99,15 @@ void erabi_enrol_receive(struct erabi_broker *broker, struct erabi_session *sess
 /* cards.c: signed cards tell connected peers the keys of others. */
 void erabi_cards_greet(struct erabi_broker *broker, struct erabi_session *session);
 void erabi_cards_tell(struct erabi_broker *broker, const char *party);
+
+/* The owner's own card, to all who came over this listener. */
+void erabi_cards_tell_own(struct erabi_broker *broker, enum erab_interface interface);
+
+/* server_keys.c: a listener gets a newer key; the older one holds for a while. */
+json_t *erabi_verb_key_rotate(void *user, const json_t *request, const char **error);
+int erabi_server_keys_load(struct erabi_broker *broker, const char *interface, struct erabi_slice value);
+void erabi_server_keys_tick(struct erabi_broker *broker);
+#define ERABI_SERVER_KEY_STATE "server-key/"
 
 /* rotate.c: parties announce the keys that follow theirs. */
 enum erab_reason erabi_rotate_check(void *user, const struct erabi_attachment *source, const struct erab_header *header,

@@ -31,6 +31,32 @@ static void add_key(struct card *card, const uint8_t *sign, const uint8_t *curve
     card->list[card->body.n_key++] = key;
 }
 
+static const struct erabi_gate *gate_of(const struct erabi_broker *broker, enum erab_interface interface)
+{
+    for (size_t i = 0; i < broker->n_gates; i++)
+        if (broker->gates[i].interface == interface)
+            return &broker->gates[i];
+    return NULL;
+}
+
+/* The owner's own card: its connection keys are those of the listener over which it is told. */
+static bool make_own_card(const struct erabi_broker *broker, const struct erabi_target *target, struct card *card)
+{
+    const struct erabi_gate *gate = gate_of(broker, target->interface);
+    erab__v1__party_card__init(&card->body);
+    card->body.party = (char *)(uintptr_t)broker->owner.party;
+    card->body.role = (Erab__V1__Role)broker->config->owner.role;
+    card->body.version = gate ? gate->version : 1;
+    card->body.key = card->list;
+    if (!gate)
+        return false;
+    if (gate->old_until_ms)
+        add_key(card, broker->owner.sign_public, gate->server_key, 0, gate->old_until_ms);
+    add_key(card, broker->owner.sign_public, gate->old_until_ms ? gate->next_key : gate->server_key, gate->since_ms,
+            ERABI_FOR_EVER);
+    return true;
+}
+
 /* False: there is no key to tell. */
 static bool make_card(const struct erabi_broker *broker, const struct erabi_registry_party *about, struct card *card)
 {
@@ -44,8 +70,10 @@ static bool make_card(const struct erabi_broker *broker, const struct erabi_regi
     if (about->represented_by[0])
         card->body.represented_by = (char *)(uintptr_t)about->represented_by;
     card->body.has_withdrawn = card->body.withdrawn = about->revoked || about->waiting;
-    if (about->revoked)
-        card->body.version = (uint32_t)(now / 1000); /* over every earlier one */
+    if (about->revoked) { /* over every earlier one */
+        struct erabi_party_row none = {.version = card->body.version};
+        card->body.version = erabi_row_next_version(&none, now);
+    }
     for (size_t i = 0; row && i < row->n_keys; i++)
         if (row->keys[i].until_ms > now)
             add_key(card, row->keys[i].sign, row->keys[i].curve, row->keys[i].from_ms, row->keys[i].until_ms);
@@ -115,15 +143,19 @@ void erabi_cards_greet(struct erabi_broker *broker, struct erabi_session *sessio
     const struct erabi_registry_party *self = erabi_registry_party_at(broker->registry, a->party);
     const struct erabi_party_row *own = self ? erabi_registry_row(broker->registry, self->id) : NULL;
     bool newcomer = own && !own->configured; /* who is configured here knows the others from its own configuration */
+    const struct erabi_gate *gate = gate_of(broker, session->target->interface);
+    const struct erabi_registry_party *owner = erabi_registry_owner(broker->registry);
     size_t n = erabi_registry_count(broker->registry), told = 0;
+    struct card card;
+    if (hears(session) && (newcomer || (gate && gate->old_until_ms)) && make_own_card(broker, session->target, &card))
+        tell(broker, session->target, addressee(broker, a), &card);
     if (!hears(session) || (!newcomer && !erabi_registry_rows(broker->registry)))
         return;
     for (size_t i = 0; i < n && told < GREETINGS_MAX; i++) {
         const struct erabi_registry_party *about = erabi_registry_party_at(broker->registry, (uint32_t)i);
-        struct card card;
-        if (about->local || about == self || about->waiting || about->revoked ||
-            (!newcomer && !erabi_registry_row(broker->registry, about->id)) || !neighbours(broker, a, about) ||
-            !make_card(broker, about, &card))
+        bool wanted = about->revoked || erabi_registry_row(broker->registry, about->id) || newcomer;
+        if (!wanted || about->local || about == self || about == owner || (about->waiting && !about->revoked) ||
+            !neighbours(broker, a, about) || !make_card(broker, about, &card))
             continue;
         tell(broker, session->target, addressee(broker, a), &card);
         told++;
@@ -143,6 +175,17 @@ void erabi_cards_tell(struct erabi_broker *broker, const char *party)
         if (!hears(s) || a->party == about->index || !neighbours(broker, a, about))
             continue;
         tell(broker, s->target, addressee(broker, a), &card);
+        erabi_target_pump(s->target, broker->loop.mono_ms, erabi_now_ms(&broker->loop));
+    }
+}
+
+void erabi_cards_tell_own(struct erabi_broker *broker, enum erab_interface interface)
+{
+    struct card card;
+    for (struct erabi_session *s = broker->sessions; s; s = s->next) {
+        if (!hears(s) || s->target->interface != interface || !make_own_card(broker, s->target, &card))
+            continue;
+        tell(broker, s->target, addressee(broker, s->target->attachment), &card);
         erabi_target_pump(s->target, broker->loop.mono_ms, erabi_now_ms(&broker->loop));
     }
 }

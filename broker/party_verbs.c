@@ -182,7 +182,8 @@ json_t *erabi_verb_party_invite(void *user, const json_t *request, const char **
     record(broker, "party-invite", &s, "done");
     return json_pack("{s:s, s:s, s:o, s:s, s:s, s:o, s:I}", "party", s.party, "hub", broker->owner.party, "hub_sign_key",
                      hex(broker->owner.sign_public), "interface", erab_interface_name(gate->interface), "endpoint",
-                     erabi_listener_endpoint(gate->listener), "server_key", hex(gate->server_key), "expires_ms", until);
+                     erabi_listener_endpoint(gate->listener), "server_key",
+                     hex(gate->old_until_ms ? gate->next_key : gate->server_key), "expires_ms", until);
 }
 
 /* ---- list and show ---- */

@@ -37,5 +37,6 @@ const struct erabi_admin_verb erabi_verbs[] = {
     {"party-approve", erabi_verb_party_approve},
     {"party-deny", erabi_verb_party_deny},
     {"party-revoke", erabi_verb_party_revoke},
+    {"key-rotate", erabi_verb_key_rotate},
     {NULL, NULL},
 };

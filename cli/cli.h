@@ -31,6 +31,8 @@ int cli_party_deny(const struct cli *cli);
 int cli_party_revoke(const struct cli *cli);
 int cli_enroll(const struct cli *cli);
 int cli_key_rotate(const struct cli *cli);
+int cli_server_key_rotate(const struct cli *cli); /* of a broker's listener */
+bool cli_overlap(const char *text, uint64_t *ms);
 int cli_config_check(const struct cli *cli);
 
 /* Prints and releases an answer as one line of JSON. */

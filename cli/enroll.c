@@ -180,16 +180,24 @@ int cli_enroll(const struct cli *cli)
 
 /* ---- key rotate ---- */
 
+/* The broker takes the new key once that is on its disk, which may be a moment after the answer: a key that is not
+ * known yet is tried again with a fresh client. */
 static bool try_connect(const struct erab_identity *identity, const struct way *way)
 {
     struct talk talk = {0};
-    struct erab_client *client;
-    if (open_client(&client, identity, way, &talk) < 0)
-        return false;
+    struct erab_client *client = NULL;
     uint64_t end = erabi_clock_ms(CLOCK_MONOTONIC) + ANSWER_MS;
-    while (!talk.connected && !talk.rejected && erabi_clock_ms(CLOCK_MONOTONIC) < end)
-        if (erab_client_run(client, 100) < 0)
+    while (!talk.connected && erabi_clock_ms(CLOCK_MONOTONIC) < end) {
+        if (talk.rejected) {
+            erab_client_free(client);
+            client = NULL;
+            talk.rejected = false;
+        }
+        if (!client && open_client(&client, identity, way, &talk) < 0)
+            return false;
+        if (erab_client_run(client, 200) < 0)
             break;
+    }
     erab_client_free(client);
     return talk.connected;
 }
@@ -235,7 +243,7 @@ static int rotate(const struct cli *cli, struct erab_identity *old, struct erab_
     return EXIT_DONE;
 }
 
-static bool read_overlap(const char *text, uint64_t *ms)
+bool cli_overlap(const char *text, uint64_t *ms)
 {
     char *end = NULL;
     uint64_t n = text ? strtoull(text, &end, 10) : 7 * 86400;
@@ -249,11 +257,13 @@ int cli_key_rotate(const struct cli *cli)
     uint64_t overlap_ms;
     struct erab_identity old, next;
     char error[512] = "";
+    if (cli->socket)
+        return cli_server_key_rotate(cli);
     if (!cli->endpoint || !cli->server_key || !cli->hub || !cli->role || erab_key_parse(cli->server_key, server_key) ||
         !erab_party_valid(cli->hub) || erab_role_from_name(cli->role) == ERAB_ROLE_NONE)
         return cli_refuse(cli, EXIT_USAGE, "key rotate needs --endpoint tcp://ADDRESS:PORT, --server-key HEX, --hub PARTY "
                                            "and --role ROLE, as 'erab enroll' printed them");
-    if (!read_overlap(cli->overlap, &overlap_ms))
+    if (!cli_overlap(cli->overlap, &overlap_ms))
         return cli_refuse(cli, EXIT_USAGE, "--overlap: seconds, from 1 to 7776000 (90 days), usually 604800 (a week)");
     if (erab_identity_load(&old, cli->words[0], error, sizeof(error)) < 0)
         return cli_refuse(cli, EXIT_REFUSED, error);

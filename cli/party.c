@@ -326,3 +326,40 @@ int cli_party_revoke(const struct cli *cli)
         return decide(cli, "party-revoke", json_object());
     return cli_tell(cli, cli_ask(cli->socket, json_pack("{s:s, s:s}", "verb", "party-revoke", "party", cli->words[0])));
 }
+
+/* ---- a listener's key ---- */
+
+/* The broker opens the file itself: it must be the broker's user's own. */
+static char *new_server_key(const char *hub, const char *path, char error[512])
+{
+    struct erab_identity identity;
+    if (access(path, F_OK) != 0 && (erab_identity_generate(&identity, hub) < 0 ||
+                                    erab_identity_save(&identity, path, error, 512) < 0))
+        return NULL;
+    return realpath(path, NULL);
+}
+
+int cli_server_key_rotate(const struct cli *cli)
+{
+    int code = EXIT_REFUSED;
+    uint64_t overlap_ms;
+    char error[512] = "the new file cannot be made";
+    if (!cli_overlap(cli->overlap, &overlap_ms))
+        return cli_refuse(cli, EXIT_USAGE, "--overlap: seconds, from 1 to 7776000 (90 days), usually 604800 (a week)");
+    json_t *hub = hub_of(cli, &code);
+    if (!hub)
+        return code;
+    char *file = new_server_key(json_string_value(hub), cli->words[1], error);
+    if (!file) {
+        json_decref(hub);
+        return cli_refuse(cli, EXIT_REFUSED, error);
+    }
+    json_int_t until = (json_int_t)(erabi_clock_ms(CLOCK_REALTIME) + overlap_ms);
+    json_t *text = json_pack("{s:O, s:O, s:s, s:s, s:I}", "hub", hub, "party", hub, "interface", cli->words[0],
+                             "key_file", file, "old_until_ms", until);
+    json_decref(hub);
+    free(file);
+    json_t *request = signed_request(cli, "key-rotate", text, &code);
+    json_t *answer = request ? good(cli, cli_ask(cli->socket, request), &code) : NULL;
+    return answer ? cli_tell(cli, answer) : code;
+}

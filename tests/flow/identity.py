@@ -130,13 +130,13 @@ def until(condition, seconds=15):
         select.select([], [], [], 0.05)
 
 
-def keep_rows(s, party, change):
+def keep_rows(s, party, change, kind="party/"):
     """Changes what the journal keeps of a party, as the passing of time would; the broker must be down."""
     with contextlib.closing(sqlite3.connect(os.path.join(s.broker.folder, "journal.db"), isolation_level=None)) as db:
-        (text,) = db.execute("select value from state where key = ?", ("party/" + party,)).fetchone()
+        (text,) = db.execute("select value from state where key = ?", (kind + party,)).fetchone()
         row = json.loads(text)
         change(row)
-        db.execute("update state set value = ? where key = ?", (json.dumps(row).encode(), "party/" + party))
+        db.execute("update state set value = ? where key = ?", (json.dumps(row).encode(), kind + party))
 
 
 # ---- enrolment ----
@@ -429,6 +429,63 @@ def an_enrolled_party_rotates_twice_and_others_hear_of_it(s):
     good(s, *rotate(s, path(s, "cedar-2.key"), "cedar-3.key", 86400))
     client(s, "cedar-3.key")
     client(s, "cedar.key")
+
+
+def over(s, server_key, bind=True):
+    """alder, who believes this server key."""
+    k = s.secrets("alder")
+    c = Client(s.broker.ports["r3"], server_key, k["curve_public"], k["curve_secret"], "alder", sign_secret=k["sign_secret"],
+               broker=s.broker.owner)
+    s.clients.append(c)
+    if bind:
+        c.bind(timeout=15)
+    return c
+
+
+def a_listeners_key_is_replaced_with_an_overlap(s):
+    operators(s, "hana")
+    alder, hana = s.client("alder", "r3"), ("--operator", path(s, "hana"))
+    new = bytes.fromhex(good(s, *at(s, "key", "rotate", "r3", path(s, "r3-2.key"), *hana, "--overlap", "86400"))["server_key"])
+    old = bytes.fromhex(s.broker.server("r3")[1])
+    got = alder.receive("party-card")
+    assert wire.verify(got.header_bytes, got.body, got.signature, bytes.fromhex(s.net.keys.sign("coordinator.rest")))
+    assert card(got.body)["party"] == "coordinator.rest" and [k[2] for k in card(got.body)["keys"]] == [old, new]
+    assert "already" in refused(s, *at(s, "key", "rotate", "r3", path(s, "r3-3.key"), *hana))
+    over(s, new)
+    over(s, old)
+    restart(s)
+    over(s, old)
+    over(s, new)
+    for c in s.clients:
+        c.close()
+    s.clients = []
+    s.broker.process.stop()
+    keep_rows(s, "r3", lambda row: row.update(old_until=now() - 1), "server-key/")
+    s.broker.start()
+    over(s, new)
+    over(s, old, bind=False)
+    s.audited(what="connection", verdict="refused", reason="bad-box")
+
+
+def a_listeners_key_ends_while_the_broker_runs(s):
+    operators(s, "hana")
+    new = bytes.fromhex(good(s, *at(s, "key", "rotate", "r3", path(s, "r3-2.key"), "--operator", path(s, "hana"), "--overlap",
+                                    "2"))["server_key"])
+    s.audited(what="admin", act="key-retired", object="r3")
+    over(s, bytes.fromhex(s.broker.server("r3")[1]), bind=False)
+    s.audited(what="connection", verdict="refused", reason="bad-box")
+    over(s, new)
+
+
+def a_server_key_is_an_operators_and_a_good_files(s):
+    operators(s, "hana")
+    hana = ("--operator", path(s, "hana"))
+    refused(s, *at(s, "key", "rotate", "r3", path(s, "new.key")), code=2)
+    assert "no such listener" in refused(s, *at(s, "key", "rotate", "r4", path(s, "new.key"), *hana))
+    assert "in use" in refused(s, *at(s, "key", "rotate", "r3", s.net.keys.path("coordinator.rest.r3"), *hana))
+    os.chmod(path(s, "new.key"), 0o640)
+    assert "chmod 600" in refused(s, *at(s, "key", "rotate", "r3", path(s, "new.key"), *hana))
+    refused(s, *at(s, "key", "rotate", "r3", path(s, "new.key"), *hana, "--overlap", "never"), code=2)
 
 
 def nobody_announces_keys_for_another(s):

@@ -1,0 +1,174 @@
+/* A listener gets a newer server key: both hold until the older one's time is over, clients learn the newer one by the
+ * owner's signed card. The configuration goes on naming the older file until its operator changes it; the journal keeps
+ * what follows it. */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <sodium.h>
+
+#include "broker.h"
+#include "identity/statement.h"
+#include "record.h"
+
+#define OVERLAP_MAX_MS (90u * 86400000ull)
+
+struct rotation {
+    struct erabi_broker *broker;
+    struct erabi_gate *gate;
+    struct erab_identity key;
+    uint64_t until_ms;
+};
+
+static struct erabi_gate *find(struct erabi_broker *broker, const char *interface)
+{
+    for (size_t i = 0; interface && i < broker->n_gates; i++) {
+        enum erab_interface v = broker->gates[i].interface;
+        if (strcmp(v == ERAB_IF_NONE ? "local" : erab_interface_name(v), interface) == 0)
+            return &broker->gates[i];
+    }
+    return NULL;
+}
+
+static int hold_both(struct erabi_broker *broker, struct erabi_gate *gate, const struct erab_identity *key,
+                     uint64_t until_ms)
+{
+    int r = erabi_listener_next_key(gate->listener, key->curve_secret);
+    if (r < 0)
+        return r;
+    erabi_copy_bytes(gate->next_key, key->curve_public, ERAB_KEY_SIZE);
+    gate->old_until_ms = until_ms;
+    gate->since_ms = erabi_now_ms(&broker->loop);
+    gate->version = (uint32_t)(gate->since_ms / 1000);
+    return 0;
+}
+
+static void retire(struct erabi_broker *broker, struct erabi_gate *gate)
+{
+    erabi_listener_retire_key(gate->listener);
+    erabi_copy_bytes(gate->server_key, gate->next_key, ERAB_KEY_SIZE);
+    gate->old_until_ms = 0;
+    gate->version = (uint32_t)(erabi_now_ms(&broker->loop) / 1000);
+    erabi_record_admin(broker->audit, "key-retired", erab_interface_name(gate->interface), "done");
+}
+
+void erabi_server_keys_tick(struct erabi_broker *broker)
+{
+    for (size_t i = 0; i < broker->n_gates; i++)
+        if (broker->gates[i].old_until_ms && erabi_now_ms(&broker->loop) >= broker->gates[i].old_until_ms)
+            retire(broker, &broker->gates[i]);
+}
+
+int erabi_server_keys_load(struct erabi_broker *broker, const char *interface, struct erabi_slice value)
+{
+    struct erabi_gate *gate = find(broker, interface);
+    json_t *state = json_loadb((const char *)value.data, value.size, JSON_REJECT_DUPLICATES, NULL);
+    const char *file;
+    json_int_t until;
+    struct erab_identity key;
+    char error[256] = "the journal's state of a server key cannot be read";
+    int r = json_unpack(state, "{s:s, s:I}", "key_file", &file, "old_until", &until) ? -EBADMSG : 0;
+    if (r == 0 && gate)
+        r = erab_identity_load(&key, file, error, sizeof(error));
+    if (r == 0 && gate && sodium_memcmp(key.curve_public, gate->server_key, ERAB_KEY_SIZE) != 0) {
+        r = hold_both(broker, gate, &key, (uint64_t)until);
+        fprintf(stderr, "erabd: the listener of %s has a newer key: set its key_file to %s\n", interface, file);
+    }
+    if (gate)
+        erab_identity_wipe(&key);
+    json_decref(state);
+    if (r < 0)
+        fprintf(stderr, "erabd: %s: %s\n", interface, error);
+    erabi_server_keys_tick(broker);
+    return r;
+}
+
+static void on_kept(void *user, int result)
+{
+    struct rotation *rotation = user;
+    struct erabi_broker *broker = rotation->broker;
+    erabi_loop_read(&broker->loop);
+    const char *name = erab_interface_name(rotation->gate->interface);
+    if (result == 0)
+        result = hold_both(broker, rotation->gate, &rotation->key, rotation->until_ms);
+    erabi_record_admin(broker->audit, "key-rotate", name, result == 0 ? "done" : "not kept");
+    if (result == 0)
+        erabi_cards_tell_own(broker, rotation->gate->interface);
+    erab_identity_wipe(&rotation->key);
+    free(rotation);
+}
+
+static int keep(struct rotation *rotation, const char *interface, const char *file)
+{
+    char key[64], *text = NULL;
+    json_t *state = json_pack("{s:s, s:I}", "key_file", file, "old_until", (json_int_t)rotation->until_ms);
+    if (state)
+        text = json_dumps(state, JSON_COMPACT);
+    json_decref(state);
+    snprintf(key, sizeof(key), ERABI_SERVER_KEY_STATE "%s", interface);
+    int r = text ? erabi_journal_state(rotation->broker->journal, key, erabi_slice(text, strlen(text)), on_kept, rotation)
+                 : -ENOMEM;
+    free(text);
+    return r;
+}
+
+static const char *prepare(struct rotation *rotation, const json_t *statement)
+{
+    static char error[256]; /* the verb's answer borrows it; one loop thread */
+    struct erabi_broker *broker = rotation->broker;
+    const char *file = json_string_value(json_object_get(statement, "key_file"));
+    json_int_t until = json_integer_value(json_object_get(statement, "old_until_ms"));
+    uint64_t now = erabi_now_ms(&broker->loop);
+    rotation->gate = find(broker, json_string_value(json_object_get(statement, "interface")));
+    if (!rotation->gate)
+        return "interface: this broker has no such listener; 'erab health' shows those that there are";
+    if (rotation->gate->old_until_ms)
+        return "two keys hold on this listener already; wait until the older one's time is over";
+    if (until <= 0 || (uint64_t)until <= now || (uint64_t)until - now > OVERLAP_MAX_MS)
+        return "old_until_ms: a time from now to 90 days ahead is needed";
+    rotation->until_ms = (uint64_t)until;
+    if (!file || file[0] != '/' || strlen(file) > 3000)
+        return "key_file: an absolute path is needed";
+    if (erab_identity_load(&rotation->key, file, error, sizeof(error)) < 0)
+        return error;
+    if (sodium_memcmp(rotation->key.curve_public, rotation->gate->server_key, ERAB_KEY_SIZE) == 0)
+        return "the file holds the key in use; make a new one";
+    return NULL;
+}
+
+json_t *erabi_verb_key_rotate(void *user, const json_t *request, const char **error)
+{
+    struct erabi_broker *broker = user;
+    struct erabi_statement s;
+    erabi_loop_read(&broker->loop);
+    if (erabi_statement_read(&s, request, broker->config, "key-rotate", erabi_now_ms(&broker->loop), error) < 0)
+        return NULL;
+    struct rotation *rotation = calloc(1, sizeof(*rotation));
+    json_t *answer = NULL;
+    const char *wrong = "no memory";
+    if (rotation) {
+        rotation->broker = broker;
+        wrong = prepare(rotation, s.text);
+    }
+    const char *interface = json_string_value(json_object_get(s.text, "interface"));
+    if (!wrong) {
+        char text[65];
+        erab_key_text(rotation->key.curve_public, text);
+        answer = json_pack("{s:s, s:s, s:I}", "interface", interface, "server_key", text, "old_until_ms",
+                           (json_int_t)rotation->until_ms);
+        if (keep(rotation, interface, json_string_value(json_object_get(s.text, "key_file"))) < 0)
+            wrong = "the journal takes nothing now; look at 'erab health'";
+    }
+    erabi_record_party(broker->audit, "key-rotate", interface ? interface : "", wrong ? "refused" : "signed", s.operator,
+                       s.raw, s.signature);
+    erabi_statement_deinit(&s);
+    if (!wrong)
+        return answer;
+    if (rotation)
+        erab_identity_wipe(&rotation->key);
+    free(rotation);
+    json_decref(answer);
+    *error = wrong;
+    return NULL;
+}
