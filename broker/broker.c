@@ -183,7 +183,7 @@ static int build_pipeline(struct erabi_broker *broker)
                                                       .name = "broker",
                                                       .speaks_for = &owner->index,
                                                       .n_speaks_for = 1,
-                                                      .types = UINT64_C(1) << ERAB_AUDIT_HEAD};
+                                                      .types = UINT64_C(1) << ERAB_AUDIT_HEAD | UINT64_C(1) << ERAB_PARTY_CARD};
     broker->pipeline.check_card = erabi_rotate_check;
     broker->pipeline.take_card = erabi_rotate_take;
     broker->pipeline.card_user = broker;
@@ -330,6 +330,7 @@ void erabi_broker_deinit(struct erabi_broker *broker)
     erabi_profile_free(broker->profile);
     erabi_config_free(broker->config);
     erab_identity_wipe(&broker->owner);
+    erab_identity_wipe(&broker->next_owner);
     free(broker->gates);
     free(broker->uplinks);
     free(broker->runners);

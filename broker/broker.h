@@ -34,6 +34,9 @@ struct erabi_broker {
     struct erabi_config *config;
     struct erabi_profile *profile;
     struct erab_identity owner;
+    struct erab_identity next_owner; /* follows when owner_until_ms is over; 0: there is none */
+    uint64_t owner_until_ms;
+    uint32_t owner_version;
     struct erabi_registry *registry;
     struct erabi_policy_chain policies;
     struct erabi_journal *journal;
@@ -103,10 +106,12 @@ void erabi_cards_tell(struct erabi_broker *broker, const char *party);
 /* The owner's own card, to all who came over this listener. */
 void erabi_cards_tell_own(struct erabi_broker *broker, enum erab_interface interface);
 
-/* server_keys.c: a listener gets a newer key; the older one holds for a while. */
+/* server_keys.c: a listener, or the owner, gets newer keys; the older ones hold for a while. */
 json_t *erabi_verb_key_rotate(void *user, const json_t *request, const char **error);
 int erabi_server_keys_load(struct erabi_broker *broker, const char *interface, struct erabi_slice value);
 void erabi_server_keys_tick(struct erabi_broker *broker);
+/* A hub that we dial has told its keys: the next connections go to the newest. */
+void erabi_uplinks_follow(struct erabi_broker *broker, const struct erabi_party_row *row);
 #define ERABI_SERVER_KEY_STATE "server-key/"
 
 /* rotate.c: parties announce the keys that follow theirs. */

@@ -8,7 +8,7 @@
 #include "broker.h"
 
 #define CARD_LIFE_MS  86400000u
-#define GREETINGS_MAX 256u /* cards told at one binding */
+#define GREETINGS_MAX ERABI_ENROLLED_MAX /* cards told at one binding */
 #define SPEAKS_MAX    16u  /* parties of one attachment that are looked at */
 
 struct card {
@@ -39,21 +39,28 @@ static const struct erabi_gate *gate_of(const struct erabi_broker *broker, enum 
     return NULL;
 }
 
-/* The owner's own card: its connection keys are those of the listener over which it is told. */
+/* The owner's own card: its connection keys are those of the listener over which it is told. While keys follow others,
+ * every pair that holds is in it. */
 static bool make_own_card(const struct erabi_broker *broker, const struct erabi_target *target, struct card *card)
 {
     const struct erabi_gate *gate = gate_of(broker, target->interface);
+    if (!gate)
+        return false;
     erab__v1__party_card__init(&card->body);
     card->body.party = (char *)(uintptr_t)broker->owner.party;
     card->body.role = (Erab__V1__Role)broker->config->owner.role;
-    card->body.version = gate ? gate->version : 1;
+    card->body.version = gate->version > broker->owner_version ? gate->version : broker->owner_version;
     card->body.key = card->list;
-    if (!gate)
-        return false;
-    if (gate->old_until_ms)
-        add_key(card, broker->owner.sign_public, gate->server_key, 0, gate->old_until_ms);
-    add_key(card, broker->owner.sign_public, gate->old_until_ms ? gate->next_key : gate->server_key, gate->since_ms,
-            ERABI_FOR_EVER);
+    for (int older = 1; older >= 0; older--) {
+        if (older && !gate->old_until_ms)
+            continue;
+        const uint8_t *curve = !older && gate->old_until_ms ? gate->next_key : gate->server_key;
+        uint64_t from = older ? 0 : gate->since_ms, until = older ? gate->old_until_ms : ERABI_FOR_EVER;
+        uint64_t sign_until = broker->owner_until_ms ? broker->owner_until_ms : ERABI_FOR_EVER;
+        add_key(card, broker->owner.sign_public, curve, from, until < sign_until ? until : sign_until);
+        if (broker->owner_until_ms)
+            add_key(card, broker->next_owner.sign_public, curve, from, until);
+    }
     return true;
 }
 
@@ -147,7 +154,7 @@ void erabi_cards_greet(struct erabi_broker *broker, struct erabi_session *sessio
     const struct erabi_registry_party *owner = erabi_registry_owner(broker->registry);
     size_t n = erabi_registry_count(broker->registry), told = 0;
     struct card card;
-    if (hears(session) && (newcomer || (gate && gate->old_until_ms)) && make_own_card(broker, session->target, &card))
+    if (hears(session) && (newcomer || broker->owner_until_ms || (gate && gate->old_until_ms)) && make_own_card(broker, session->target, &card))
         tell(broker, session->target, addressee(broker, a), &card);
     if (!hears(session) || (!newcomer && !erabi_registry_rows(broker->registry)))
         return;

@@ -41,8 +41,10 @@ static void on_kept(void *user, int result)
         result = erabi_registry_put(broker->registry, &change->row, erabi_now_ms(&broker->loop));
     erabi_record_party(broker->audit, change->act, id, result == 0 ? erabi_party_state_name(change->row.state) : "not kept",
                        "", "", "");
-    if (result == 0)
+    if (result == 0) {
+        erabi_uplinks_follow(broker, &change->row);
         erabi_cards_tell(broker, id);
+    }
     if (change->done)
         change->done(change, result);
     free(change);
@@ -80,6 +82,8 @@ int erabi_enrol_load(struct erabi_broker *broker, const char *id, struct erabi_s
         row.configured = true;
     }
     r = erabi_registry_put(broker->registry, &row, erabi_now_ms(&broker->loop));
+    if (r == 0)
+        erabi_uplinks_follow(broker, &row);
     if (r == -ENOENT)
         return 0; /* taken out of the configuration: its keys mean nothing */
     if (r < 0) /* without this row it is not known who may come in: that is no broker to start */

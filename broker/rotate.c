@@ -50,6 +50,8 @@ enum erab_reason erabi_rotate_check(void *user, const struct erabi_attachment *s
     uint64_t now = erabi_now_ms(&broker->loop);
     const struct erabi_registry_party *p = erabi_registry_party(broker->registry, card->party);
     struct erabi_party_row row;
+    if (!p && is_hub(broker, source))
+        return ERAB_REASON_NONE; /* of a party that we have nothing to do with */
     if (!p || (unsigned)card->role != (unsigned)p->role)
         return ERAB_REASON_MALFORMED;
     if (is_hub(broker, source))
@@ -111,7 +113,7 @@ void erabi_rotate_take(void *user, const struct erabi_attachment *source, const 
     uint64_t now = erabi_now_ms(&broker->loop);
     const struct erabi_registry_party *p = erabi_registry_party(broker->registry, card->party);
     (void)header;
-    if (!p || (!is_hub(broker, source) && repeated(broker, p, card)))
+    if (!p || p->revoked || (!is_hub(broker, source) && repeated(broker, p, card)))
         return;
     struct erabi_change *change = erabi_enrol_prepare(broker, "key-rotate");
     if (!change || !erabi_registry_row_copy(broker->registry, card->party, &change->row) || change->row.busy) {

@@ -16,7 +16,7 @@
 
 struct rotation {
     struct erabi_broker *broker;
-    struct erabi_gate *gate;
+    struct erabi_gate *gate; /* NULL: the owner's own keys */
     struct erab_identity key;
     uint64_t until_ms;
 };
@@ -44,6 +44,103 @@ static int hold_both(struct erabi_broker *broker, struct erabi_gate *gate, const
     return 0;
 }
 
+/* ---- the owner's keys: it signs, and dials, with the older until that one's time is over ---- */
+
+#define OWNER "owner"
+
+static int hold_both_of_owner(struct erabi_broker *broker, const struct erab_identity *key, uint64_t until_ms)
+{
+    uint64_t now = erabi_now_ms(&broker->loop);
+    int r = erabi_registry_sign_key(broker->registry, key->party, key->sign_public, ERABI_FOR_EVER, now);
+    if (r == 0)
+        r = erabi_registry_sign_key(broker->registry, key->party, broker->owner.sign_public, until_ms, now);
+    if (r < 0)
+        return r;
+    broker->next_owner = *key;
+    broker->owner_until_ms = until_ms;
+    broker->owner_version = (uint32_t)(now / 1000);
+    return 0;
+}
+
+static void follow_owner(struct erabi_broker *broker)
+{
+    broker->owner = broker->next_owner;
+    erab_identity_wipe(&broker->next_owner);
+    broker->owner_until_ms = 0;
+    broker->owner_version = (uint32_t)(erabi_now_ms(&broker->loop) / 1000);
+    for (size_t i = 0; i < broker->config->n_uplinks; i++)
+        for (int k = 0; k < 2; k++)
+            erabi_dialer_follow(broker->uplinks[i].dials[k].dialer, NULL, broker->owner.curve_secret);
+    erabi_record_admin(broker->audit, "key-retired", OWNER, "done");
+}
+
+static void fill_key(Erab__V1__PartyKey *key, struct erab_identity *identity, uint64_t from_ms, uint64_t until_ms)
+{
+    erab__v1__party_key__init(key);
+    key->sign_key = (ProtobufCBinaryData){ERAB_KEY_SIZE, identity->sign_public};
+    key->has_curve_key = 1;
+    key->curve_key = (ProtobufCBinaryData){ERAB_KEY_SIZE, identity->curve_public};
+    key->from_ms = from_ms;
+    key->until_ms = until_ms;
+}
+
+/* To a hub that we dial, as any party announces its next keys; through the journal, so that it is not lost. */
+static void announce(struct erabi_broker *broker, const char *to)
+{
+    uint64_t now = erabi_now_ms(&broker->loop);
+    Erab__V1__PartyKey keys[2], *list[2] = {&keys[0], &keys[1]};
+    Erab__V1__PartyCard card = ERAB__V1__PARTY_CARD__INIT;
+    fill_key(&keys[0], &broker->owner, 0, broker->owner_until_ms);
+    fill_key(&keys[1], &broker->next_owner, now, ERABI_FOR_EVER);
+    card.party = broker->owner.party;
+    card.role = (Erab__V1__Role)broker->config->owner.role;
+    card.version = broker->owner_version;
+    card.n_key = 2;
+    card.key = list;
+    struct erab_header header = {.type = ERAB_PARTY_CARD,
+                                 .category = ERAB_SECURITY,
+                                 .issued_at_ms = now,
+                                 .expires_at_ms = now + ERABI_OTHER_LIFE_MS,
+                                 .seq = erabi_pipeline_next_seq(&broker->pipeline, to),
+                                 .version = 1};
+    uint8_t bytes[ERAB_HEADER_MAX], signature[ERAB_SIGNATURE_SIZE], *body;
+    size_t size;
+    erab_id_new(header.id, now);
+    erabi_copy_text(header.from, sizeof(header.from), broker->owner.party);
+    erabi_copy_text(header.to, sizeof(header.to), to);
+    if (erab_body_pack(&card.base, &body, &size) < 0)
+        return;
+    struct erabi_envelope e = {.header = erabi_slice(bytes, erabi_header_encode(&header, bytes)),
+                               .body = erabi_slice(body, size),
+                               .signature = erabi_slice(signature, sizeof(signature))};
+    erabi_envelope_sign(e.header, e.body, broker->owner.sign_secret, signature);
+    erabi_pipeline_originate(&broker->pipeline, &header, &e);
+    free(body);
+}
+
+static void tell_of_owner(struct erabi_broker *broker)
+{
+    for (size_t i = 0; i < broker->config->n_uplinks; i++)
+        announce(broker, broker->config->uplinks[i].party);
+    for (size_t i = 0; i < broker->n_gates; i++)
+        erabi_cards_tell_own(broker, broker->gates[i].interface);
+}
+
+void erabi_uplinks_follow(struct erabi_broker *broker, const struct erabi_party_row *row)
+{
+    uint64_t now = erabi_now_ms(&broker->loop);
+    const struct erabi_row_key *best = NULL;
+    for (size_t i = 0; i < row->n_keys; i++)
+        if (!sodium_is_zero(row->keys[i].curve, ERAB_KEY_SIZE) && row->keys[i].until_ms > now &&
+            (!best || row->keys[i].from_ms >= best->from_ms))
+            best = &row->keys[i];
+    for (size_t i = 0; best && i < broker->config->n_uplinks; i++)
+        for (int k = 0; strcmp(broker->config->uplinks[i].party, row->id) == 0 && k < 2; k++)
+            erabi_dialer_follow(broker->uplinks[i].dials[k].dialer, best->curve, NULL);
+}
+
+/* ---- a listener's ---- */
+
 static void retire(struct erabi_broker *broker, struct erabi_gate *gate)
 {
     erabi_listener_retire_key(gate->listener);
@@ -58,6 +155,8 @@ void erabi_server_keys_tick(struct erabi_broker *broker)
     for (size_t i = 0; i < broker->n_gates; i++)
         if (broker->gates[i].old_until_ms && erabi_now_ms(&broker->loop) >= broker->gates[i].old_until_ms)
             retire(broker, &broker->gates[i]);
+    if (broker->owner_until_ms && erabi_now_ms(&broker->loop) >= broker->owner_until_ms)
+        follow_owner(broker);
 }
 
 int erabi_server_keys_load(struct erabi_broker *broker, const char *interface, struct erabi_slice value)
@@ -68,14 +167,17 @@ int erabi_server_keys_load(struct erabi_broker *broker, const char *interface, s
     json_int_t until;
     struct erab_identity key;
     char error[256] = "the journal's state of a server key cannot be read";
+    bool owner = strcmp(interface, OWNER) == 0;
     int r = json_unpack(state, "{s:s, s:I}", "key_file", &file, "old_until", &until) ? -EBADMSG : 0;
-    if (r == 0 && gate)
+    if (r == 0 && (gate || owner))
         r = erab_identity_load(&key, file, error, sizeof(error));
-    if (r == 0 && gate && sodium_memcmp(key.curve_public, gate->server_key, ERAB_KEY_SIZE) != 0) {
-        r = hold_both(broker, gate, &key, (uint64_t)until);
-        fprintf(stderr, "erabd: the listener of %s has a newer key: set its key_file to %s\n", interface, file);
+    bool newer = r == 0 && (owner ? sodium_memcmp(key.sign_public, broker->owner.sign_public, ERAB_KEY_SIZE) != 0
+                                  : gate && sodium_memcmp(key.curve_public, gate->server_key, ERAB_KEY_SIZE) != 0);
+    if (newer) {
+        r = owner ? hold_both_of_owner(broker, &key, (uint64_t)until) : hold_both(broker, gate, &key, (uint64_t)until);
+        fprintf(stderr, "erabd: %s has a newer key: set its key_file to %s\n", interface, file);
     }
-    if (gate)
+    if (r == 0 && (gate || owner))
         erab_identity_wipe(&key);
     json_decref(state);
     if (r < 0)
@@ -89,12 +191,16 @@ static void on_kept(void *user, int result)
     struct rotation *rotation = user;
     struct erabi_broker *broker = rotation->broker;
     erabi_loop_read(&broker->loop);
-    const char *name = erab_interface_name(rotation->gate->interface);
+    const struct erabi_gate *gate = rotation->gate;
+    const char *name = gate ? erab_interface_name(gate->interface) : OWNER;
     if (result == 0)
-        result = hold_both(broker, rotation->gate, &rotation->key, rotation->until_ms);
+        result = gate ? hold_both(broker, rotation->gate, &rotation->key, rotation->until_ms)
+                      : hold_both_of_owner(broker, &rotation->key, rotation->until_ms);
     erabi_record_admin(broker->audit, "key-rotate", name, result == 0 ? "done" : "not kept");
-    if (result == 0)
-        erabi_cards_tell_own(broker, rotation->gate->interface);
+    if (result == 0 && gate)
+        erabi_cards_tell_own(broker, gate->interface);
+    else if (result == 0)
+        tell_of_owner(broker);
     erab_identity_wipe(&rotation->key);
     free(rotation);
 }
@@ -120,11 +226,13 @@ static const char *prepare(struct rotation *rotation, const json_t *statement)
     const char *file = json_string_value(json_object_get(statement, "key_file"));
     json_int_t until = json_integer_value(json_object_get(statement, "old_until_ms"));
     uint64_t now = erabi_now_ms(&broker->loop);
-    rotation->gate = find(broker, json_string_value(json_object_get(statement, "interface")));
-    if (!rotation->gate)
-        return "interface: this broker has no such listener; 'erab health' shows those that there are";
-    if (rotation->gate->old_until_ms)
-        return "two keys hold on this listener already; wait until the older one's time is over";
+    const char *interface = json_string_value(json_object_get(statement, "interface"));
+    bool owner = interface && strcmp(interface, OWNER) == 0;
+    rotation->gate = owner ? NULL : find(broker, interface);
+    if (!owner && !rotation->gate)
+        return "interface: this broker has no such listener; right would be one of 'erab health', or owner";
+    if (owner ? broker->owner_until_ms : rotation->gate->old_until_ms)
+        return "two keys hold here already; wait until the older one's time is over";
     if (until <= 0 || (uint64_t)until <= now || (uint64_t)until - now > OVERLAP_MAX_MS)
         return "old_until_ms: a time from now to 90 days ahead is needed";
     rotation->until_ms = (uint64_t)until;
@@ -132,7 +240,11 @@ static const char *prepare(struct rotation *rotation, const json_t *statement)
         return "key_file: an absolute path is needed";
     if (erab_identity_load(&rotation->key, file, error, sizeof(error)) < 0)
         return error;
-    if (sodium_memcmp(rotation->key.curve_public, rotation->gate->server_key, ERAB_KEY_SIZE) == 0)
+    if (owner && strcmp(rotation->key.party, broker->owner.party) != 0)
+        return "the file holds the keys of another party; make one for the owner";
+    if (owner ? erabi_registry_uses(broker->registry, rotation->key.sign_public) ||
+                    sodium_memcmp(rotation->key.curve_public, broker->owner.curve_public, ERAB_KEY_SIZE) == 0
+              : sodium_memcmp(rotation->key.curve_public, rotation->gate->server_key, ERAB_KEY_SIZE) == 0)
         return "the file holds the key in use; make a new one";
     return NULL;
 }

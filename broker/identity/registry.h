@@ -96,6 +96,9 @@ bool erabi_registry_uses(const struct erabi_registry *registry, const uint8_t ke
 /* Is this one of the party's own connection keys now? */
 bool erabi_registry_owns(const struct erabi_registry *registry, uint32_t party, const uint8_t key[ERAB_KEY_SIZE],
                          uint64_t now_ms);
+/* Adds a signature key to a party, or sets the end of one that it has. 0, -ENOENT, -ENOSPC. */
+int erabi_registry_sign_key(struct erabi_registry *registry, const char *id, const uint8_t key[ERAB_KEY_SIZE],
+                            uint64_t until_ms, uint64_t now_ms);
 /* Once a second: drops signature keys whose time is over. True when any key ended: sessions must be looked at. */
 bool erabi_registry_tick(struct erabi_registry *registry, uint64_t now_ms);
 #endif

@@ -210,6 +210,18 @@ bool erabi_registry_owns(const struct erabi_registry *r, uint32_t party, const u
     return row && !row->seed && r->attachments[row->attachment].seen.party == party && now_ms < row->until_ms;
 }
 
+int erabi_registry_sign_key(struct erabi_registry *r, const char *id, const uint8_t key[ERAB_KEY_SIZE],
+                            uint64_t until_ms, uint64_t now_ms)
+{
+    struct party *p = erabi_reg_party(r, id);
+    if (!p)
+        return -ENOENT;
+    int f = erabi_reg_add_sign_key(p, key, until_ms);
+    drop_sign_keys(p, now_ms);
+    find_next_end(r, now_ms);
+    return f;
+}
+
 bool erabi_registry_tick(struct erabi_registry *r, uint64_t now_ms)
 {
     if (now_ms < r->next_end_ms)

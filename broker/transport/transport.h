@@ -100,6 +100,8 @@ int erabi_transport_dial(struct erabi_transport *transport, struct erabi_dialer 
                          const uint8_t server_key[ERABI_KEY_SIZE], const uint8_t secret_key[ERABI_KEY_SIZE],
                          void *tag);
 void *erabi_dialer_tag(const struct erabi_dialer *dialer);
+/* From the next connection on: another key of the server, another key of ours. NULL: as before. */
+void erabi_dialer_follow(struct erabi_dialer *dialer, const uint8_t *server_key, const uint8_t *secret_key);
 
 /* The caller's pointer for this connection; NULL at first. */
 void erabi_connection_set_user(struct erabi_connection *connection, void *user);
