@@ -56,6 +56,7 @@ struct erabi_broker {
     bool has_head;
     bool revocation_lost; /* the journal did not take the last one: said by the verb, to be repeated */
     uint64_t floor_ms; /* wall clock last persisted */
+    struct erabi_change *changes; /* waiting for the journal */
     int closing; /* parts that still close */
     bool stopping;
 };
@@ -80,6 +81,7 @@ void erabi_network_recheck(struct erabi_broker *broker);
 
 /* A change of a party's row on its way through the journal; it counts once it is on disk. */
 struct erabi_change {
+    struct erabi_change *next;
     struct erabi_broker *broker;
     struct erabi_party_row row;
     const char *act;                                /* for the audit */
@@ -92,6 +94,8 @@ struct erabi_change {
 /* enrol.c: how a newcomer becomes a party. */
 /* Takes over a heap-allocated change. 0 or a negative errno (then it is freed and nothing happens). */
 int erabi_enrol_change(struct erabi_change *change);
+/* Neither anybody's key nor in a change on its way. */
+bool erabi_enrol_key_free(const struct erabi_broker *broker, const uint8_t key[ERAB_KEY_SIZE]);
 struct erabi_change *erabi_enrol_prepare(struct erabi_broker *broker, const char *act);
 int erabi_enrol_load(struct erabi_broker *broker, const char *id, struct erabi_slice value);
 /* One envelope over a connection of an invitation's seed. */

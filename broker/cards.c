@@ -84,8 +84,12 @@ static bool make_card(const struct erabi_broker *broker, const struct erabi_regi
     for (size_t i = 0; row && i < row->n_keys; i++)
         if (row->keys[i].until_ms > now)
             add_key(card, row->keys[i].sign, row->keys[i].curve, row->keys[i].from_ms, row->keys[i].until_ms);
-    for (size_t i = 0; (!row || row->n_keys == 0) && i < about->n_sign_keys; i++)
-        add_key(card, about->sign_keys[i], NULL, 0, ERABI_FOR_EVER);
+    size_t n = 0;
+    const erabi_key_bytes *keys = row && row->n_keys ? NULL : erabi_registry_sign_keys(broker->registry, about->id, &n);
+    for (size_t i = 0; i < n; i++)
+        add_key(card, keys[i], NULL, 0, ERABI_FOR_EVER);
+    for (size_t i = 0; i < card->body.n_key; i++) /* who signs for it is another */
+        card->keys[i].has_proxy = card->keys[i].proxy = about->represented_by[0] != '\0';
     return card->body.n_key > 0;
 }
 

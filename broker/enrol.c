@@ -5,6 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <sodium.h>
+
 #include "base/cleanup.h"
 #include "broker.h"
 #include "record.h"
@@ -23,6 +25,16 @@ struct erabi_change *erabi_enrol_prepare(struct erabi_broker *broker, const char
     return change;
 }
 
+bool erabi_enrol_key_free(const struct erabi_broker *broker, const uint8_t key[ERAB_KEY_SIZE])
+{
+    for (const struct erabi_change *c = broker->changes; c; c = c->next)
+        for (size_t i = 0; i < c->row.n_keys; i++)
+            if (sodium_memcmp(c->row.keys[i].curve, key, ERAB_KEY_SIZE) == 0 ||
+                sodium_memcmp(c->row.keys[i].sign, key, ERAB_KEY_SIZE) == 0)
+                return false;
+    return !erabi_registry_uses(broker->registry, key);
+}
+
 static void set_busy(struct erabi_broker *broker, const char *id, bool busy)
 {
     struct erabi_party_row *row = erabi_registry_row(broker->registry, id);
@@ -35,6 +47,10 @@ static void on_kept(void *user, int result)
     struct erabi_change *change = user;
     struct erabi_broker *broker = change->broker;
     const char *id = change->row.id;
+    struct erabi_change **at = &broker->changes;
+    while (*at != change)
+        at = &(*at)->next;
+    *at = change->next;
     erabi_loop_read(&broker->loop);
     set_busy(broker, id, false);
     if (result == 0)
@@ -59,11 +75,14 @@ int erabi_enrol_change(struct erabi_change *change)
     snprintf(key, sizeof(key), ERABI_ENROL_STATE "%s", change->row.id);
     int n = erabi_row_encode(&change->row, text);
     int r = n < 0 ? n : erabi_journal_state(broker->journal, key, erabi_slice(text, (size_t)n), on_kept, change);
-    if (r < 0)
+    if (r < 0) {
         free(change);
-    else
-        set_busy(broker, change->row.id, true);
-    return r;
+        return r;
+    }
+    change->next = broker->changes;
+    broker->changes = change;
+    set_busy(broker, change->row.id, true);
+    return 0;
 }
 
 int erabi_enrol_load(struct erabi_broker *broker, const char *id, struct erabi_slice value)
@@ -154,8 +173,7 @@ static enum erab_reason check_keys(const struct erabi_broker *broker, const stru
         return ERAB_REASON_SIGNATURE_MISSING;
     if (!erabi_envelope_verify(e->header, e->body, e->signature, body->sign_key.data))
         return ERAB_REASON_SIGNATURE_BAD;
-    if (erabi_registry_uses(broker->registry, body->curve_key.data) ||
-        erabi_registry_uses(broker->registry, body->sign_key.data))
+    if (!erabi_enrol_key_free(broker, body->curve_key.data) || !erabi_enrol_key_free(broker, body->sign_key.data))
         return ERAB_REASON_KEY_IN_USE;
     return ERAB_REASON_NONE;
 }

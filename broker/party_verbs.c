@@ -282,6 +282,9 @@ static const char *approve(const struct erabi_broker *broker, const struct erabi
     erabi_keys_fingerprint(row->keys[row->n_keys - 1].curve, row->keys[row->n_keys - 1].sign, text);
     if (!said || strcmp(said, text) != 0)
         return "the statement is about other keys than those registered; compare the fingerprint with the newcomer";
+    json_int_t at = json_integer_value(json_object_get(s->text, "at_ms"));
+    if ((uint64_t)at + ERAB_CLOCK_AHEAD_MS < row->keys[row->n_keys - 1].from_ms)
+        return "the statement is older than the registration; sign a new one";
     for (size_t i = 0; i < row->n_approvals; i++)
         if (strcmp(row->approvals[i], s->operator) == 0)
             return "this operator has approved it already; another one is needed";

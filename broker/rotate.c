@@ -71,8 +71,7 @@ enum erab_reason erabi_rotate_check(void *user, const struct erabi_attachment *s
         return ERAB_REASON_KEY_EXPIRED;
     if (old->until_ms <= now || old->until_ms - now > OVERLAP_MAX_MS)
         return ERAB_REASON_LIFETIME;
-    if (erabi_registry_uses(broker->registry, next->curve_key.data) ||
-        erabi_registry_uses(broker->registry, next->sign_key.data))
+    if (!erabi_enrol_key_free(broker, next->curve_key.data) || !erabi_enrol_key_free(broker, next->sign_key.data))
         return ERAB_REASON_KEY_IN_USE;
     if (!erabi_registry_row_copy(broker->registry, card->party, &row) || row.busy || !has_room(&row, now))
         return ERAB_REASON_BUSY;

@@ -84,6 +84,10 @@ int erabi_statement_read(struct erabi_statement *out, const json_t *request, con
         *error = "an operator's signed statement is needed; give --operator FILE";
         return -EACCES;
     }
+    if (strlen(out->raw) > ERABI_STATEMENT_MAX) {
+        *error = "the statement is too long";
+        return -EINVAL;
+    }
     out->text = json_loads(out->raw, JSON_REJECT_DUPLICATES, NULL);
     *error = "the statement cannot be read";
     int r = json_is_object(out->text) ? check(out, config, act, now_ms, error) : -EINVAL;

@@ -7,6 +7,7 @@
 
 #include "config/config.h"
 
+#define ERABI_STATEMENT_MAX     8192 /* bytes: it stands in the audit log as it is */
 #define ERABI_STATEMENT_LIFE_MS 86400000u /* a statement is taken for one day */
 
 struct erabi_statement {
