@@ -163,22 +163,27 @@ int erabi_server_keys_load(struct erabi_broker *broker, const char *interface, s
 {
     struct erabi_gate *gate = find(broker, interface);
     json_t *state = json_loadb((const char *)value.data, value.size, JSON_REJECT_DUPLICATES, NULL);
-    const char *file;
+    const char *file, *public;
     json_int_t until;
+    uint8_t kept[ERAB_KEY_SIZE];
     struct erab_identity key;
     char error[256] = "the journal's state of a server key cannot be read";
     bool owner = strcmp(interface, OWNER) == 0;
-    int r = json_unpack(state, "{s:s, s:I}", "key_file", &file, "old_until", &until) ? -EBADMSG : 0;
-    if (r == 0 && (gate || owner))
-        r = erab_identity_load(&key, file, error, sizeof(error));
-    bool newer = r == 0 && (owner ? sodium_memcmp(key.sign_public, broker->owner.sign_public, ERAB_KEY_SIZE) != 0
-                                  : gate && sodium_memcmp(key.curve_public, gate->server_key, ERAB_KEY_SIZE) != 0);
-    if (newer) {
-        r = owner ? hold_both_of_owner(broker, &key, (uint64_t)until) : hold_both(broker, gate, &key, (uint64_t)until);
+    int r = json_unpack(state, "{s:s, s:s, s:I}", "key_file", &file, "public", &public, "old_until", &until) ||
+                    erab_key_parse(public, kept) < 0
+                ? -EBADMSG
+                : 0;
+    const uint8_t *now = owner ? broker->owner.sign_public : gate ? gate->server_key : kept;
+    /* Else the configuration names the newer file already, or has this listener no more. */
+    if (r == 0 && sodium_memcmp(now, kept, ERAB_KEY_SIZE) != 0 &&
+        (r = erab_identity_load(&key, file, error, sizeof(error))) == 0) {
+        const uint8_t *is = owner ? key.sign_public : key.curve_public;
+        r = sodium_memcmp(is, kept, ERAB_KEY_SIZE) != 0 ? -EBADMSG
+            : owner ? hold_both_of_owner(broker, &key, (uint64_t)until)
+                    : hold_both(broker, gate, &key, (uint64_t)until);
+        erab_identity_wipe(&key);
         fprintf(stderr, "erabd: %s has a newer key: set its key_file to %s\n", interface, file);
     }
-    if (r == 0 && (gate || owner))
-        erab_identity_wipe(&key);
     json_decref(state);
     if (r < 0)
         fprintf(stderr, "erabd: %s: %s\n", interface, error);
@@ -207,8 +212,10 @@ static void on_kept(void *user, int result)
 
 static int keep(struct rotation *rotation, const char *interface, const char *file)
 {
-    char key[64], *text = NULL;
-    json_t *state = json_pack("{s:s, s:I}", "key_file", file, "old_until", (json_int_t)rotation->until_ms);
+    char key[64], public[65], *text = NULL;
+    erab_key_text(rotation->gate ? rotation->key.curve_public : rotation->key.sign_public, public);
+    json_t *state = json_pack("{s:s, s:s, s:I}", "key_file", file, "public", public, "old_until",
+                              (json_int_t)rotation->until_ms);
     if (state)
         text = json_dumps(state, JSON_COMPACT);
     json_decref(state);
@@ -231,6 +238,8 @@ static const char *prepare(struct rotation *rotation, const json_t *statement)
     rotation->gate = owner ? NULL : find(broker, interface);
     if (!owner && !rotation->gate)
         return "interface: this broker has no such listener; right would be one of 'erab health', or owner";
+    if (!owner && rotation->gate->interface == ERAB_IF_NONE)
+        return "the local endpoint's key is replaced in the configuration, with a restart of its applications";
     if (owner ? broker->owner_until_ms : rotation->gate->old_until_ms)
         return "two keys hold here already; wait until the older one's time is over";
     if (until <= 0 || (uint64_t)until <= now || (uint64_t)until - now > OVERLAP_MAX_MS)

@@ -42,6 +42,7 @@ struct link {
     void *socket;
     void *monitor;
     int fd, monitor_fd;
+    uint8_t server_key[ERAB_KEY_SIZE]; /* with which the socket was made */
     bool up;          /* the handshake is done */
     bool ping_due;    /* the next packet must be a Ping */
     bool bound;       /* the broker has answered */

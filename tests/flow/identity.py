@@ -7,7 +7,7 @@ import sys
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "../support"))
 from enrolment import (REJECTED, approve, at, card, client, enroll, good, invite, keep_rows, keys, new_keys,  # noqa: E402
                        operators, path, refused, registration, restart, seeded, state)
-from stage import dispatch, now, opt, run  # noqa: E402
+from stage import dispatch, now, opt, plan, run  # noqa: E402
 import erab_wire as wire  # noqa: E402
 
 
@@ -201,6 +201,45 @@ def types_and_speaks_for_of_an_invitation_hold(s):
     cedar.sign_secret = s.secrets("birch")["sign_secret"]
     cedar.request(cedar.message("opt", "coordinator.rest", opt("o-2"), **{"from": "birch"}))
     assert {app.receive("opt").header["from"] for _ in range(2)} == {"cedar", "birch"}
+
+
+# ---- who speaks for whom ----
+
+def represented(s):
+    """maple has no keys: an adapter speaks and signs for it."""
+    s.broker.party("maple-adapter", "retailer", "maple", kind="adapter", speaks_for=["maple"], types=["plan", "receipt"])
+    s.broker.party("maple", "retailer", "maple", represented_by="maple-adapter")
+    restart(s)
+    c = s.client("maple-adapter", "local", speaks="maple")
+    c.sign_secret = s.secrets("maple-adapter")["sign_secret"]
+    return c
+
+
+def an_adapter_signs_for_the_party_that_it_represents(s):
+    c, app = represented(s), s.app()
+    assert c.request(c.message("plan", "coordinator.rest", plan()))["state"] == "delivered"
+    assert app.receive("plan").header["from"] == "maple"
+
+
+def a_represented_party_has_no_other_signer(s):
+    c = represented(s)
+    c.sign_secret = s.secrets("alder")["sign_secret"]
+    s.refused(c, c.message("plan", "coordinator.rest", plan()), "signature-bad")
+
+
+def an_adapter_says_what_it_may_for_whom_it_may(s):
+    c = represented(s)
+    s.refused(c, c.message("dispatch", "coordinator.rest", dispatch()), "type-not-yours")
+    c.send(c.message("plan", "coordinator.rest", plan(), **{"from": "retail"}))
+    s.audited(what="refused", reason="from-not-yours", by="maple-adapter")
+    c.send(c.message("plan", "coordinator.rest", plan(), **{"from": "maple-adapter"}))
+    s.audited(what="refused", reason="from-not-yours", by="maple-adapter")
+
+
+def revoking_who_is_represented_leaves_its_adapter(s):
+    c = represented(s)
+    good(s, *at(s, "party", "revoke", "maple"))
+    s.refused(c, c.message("plan", "coordinator.rest", plan()), "revoked")
 
 
 # ---- cards ----

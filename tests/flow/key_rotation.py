@@ -7,6 +7,7 @@ sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "../
 from enrolment import (REJECTED, approve, at, card, client, enroll, good, invite, keep_rows, keys, new_keys,  # noqa: E402
                        operators, path, refused, restart)
 from stage import Client, dispatch, now, opt, run  # noqa: E402
+from network import Process  # noqa: E402
 import erab_wire as wire  # noqa: E402
 
 
@@ -125,6 +126,36 @@ def a_server_key_is_an_operators_and_a_good_files(s):
     os.chmod(path(s, "new.key"), 0o640)
     assert "chmod 600" in refused(s, *at(s, "key", "rotate", "r3", path(s, "new.key"), *hana))
     refused(s, *at(s, "key", "rotate", "r3", path(s, "new.key"), *hana, "--overlap", "never"), code=2)
+
+
+def the_sdk_follows_a_listeners_new_key(s):
+    operators(s, "hana")
+    endpoint, server = s.broker.server("r3")
+    alder = Process("alder", [os.path.join(s.net.build, "examples", "story", "erab-story"), "aggregator", "--key",
+                              s.net.keys.path("alder"), "--endpoint", endpoint, "--server-key", server, "--hub", s.broker.owner,
+                              "--up", s.broker.owner, "--fleet", "1", "--trust",
+                              f"{s.broker.owner}={s.net.keys.sign(s.broker.owner)}"])
+    try:
+        s.audited(what="connection", verdict="opened", peer="alder")
+        good(s, *at(s, "key", "rotate", "r3", path(s, "r3-2.key"), "--operator", path(s, "hana"), "--overlap", "2"))
+        s.audited(what="admin", act="key-retired", object="r3")
+        restart(s)
+        began = max(r["seq"] for r in s.broker.audit() if r.get("act") == "start")
+        s.broker.wait_audit(lambda r: r["what"] == "connection" and r["verdict"] == "opened" and r["peer"] == "alder" and
+                            r["seq"] > began, timeout=30)
+    finally:
+        alder.stop()
+
+
+def a_newer_file_in_the_configuration_ends_the_matter(s):
+    operators(s, "hana")
+    new = bytes.fromhex(good(s, *at(s, "key", "rotate", "r3", path(s, "r3-2.key"), "--operator", path(s, "hana")))["server_key"])
+    os.rename(path(s, "r3-2.key"), path(s, "r3-3.key"))
+    s.broker.config["listeners"][1]["key_file"] = path(s, "r3-3.key")
+    restart(s)
+    over(s, new)
+    over(s, bytes.fromhex(s.broker.server("r3")[1]), bind=False)
+    s.audited(what="connection", verdict="refused", reason="bad-box")
 
 
 def the_owners_key_is_replaced_with_an_overlap(s):
