@@ -59,6 +59,8 @@ enum erab_reason erabi_rotate_check(void *user, const struct erabi_attachment *s
                                                                                    : ERAB_REASON_FROM_NOT_YOURS;
     if (strcmp(card->party, header->from) != 0 || source->party != p->index)
         return ERAB_REASON_FROM_NOT_YOURS; /* nobody announces another party's keys */
+    if (card->n_key == 1 && has_sign_key(p, card->key[0]->sign_key) && !(card->has_withdrawn && card->withdrawn))
+        return ERAB_REASON_NONE; /* tells what is known */
     if (card->n_key != 2 || (card->has_withdrawn && card->withdrawn))
         return ERAB_REASON_MALFORMED;
     const Erab__V1__PartyKey *old = card->key[0], *next = card->key[1];
@@ -112,7 +114,7 @@ void erabi_rotate_take(void *user, const struct erabi_attachment *source, const 
     uint64_t now = erabi_now_ms(&broker->loop);
     const struct erabi_registry_party *p = erabi_registry_party(broker->registry, card->party);
     (void)header;
-    if (!p || p->revoked || (!is_hub(broker, source) && repeated(broker, p, card)))
+    if (!p || p->revoked || (!is_hub(broker, source) && card->n_key != 2) || (!is_hub(broker, source) && repeated(broker, p, card)))
         return;
     struct erabi_change *change = erabi_enrol_prepare(broker, "key-rotate");
     if (!change || !erabi_registry_row_copy(broker->registry, card->party, &change->row) || change->row.busy) {

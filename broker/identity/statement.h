@@ -1,5 +1,5 @@
-/* What an operator decides: a JSON text with a signature of that person's key. Signed are the bytes as sent:
- * "erab.v1.operator-statement", NUL, text. Members of every text: act, hub, party, operator, at_ms. */
+/* What an operator decides: a JSON text with a signature of that person's key. The Ed25519 signature covers BLAKE2b-512
+ * over "erab.v1.operator-statement", NUL, and the text as sent. Members of every text: act, hub, party, operator, at_ms. */
 #ifndef ERABI_IDENTITY_STATEMENT_H
 #define ERABI_IDENTITY_STATEMENT_H
 

@@ -2,6 +2,7 @@
 """How a newcomer becomes a party: the tool and the broker as processes, and a client that was written from PROTOCOL.md."""
 import json
 import os
+import subprocess
 import sys
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "../support"))
@@ -274,6 +275,33 @@ def who_binds_later_hears_the_cards_then(s):
 
 
 # ---- the tool's manners ----
+
+def what_people_read_of_parties(s):
+    operators(s, "hana", "ken", approvals=2)
+    invite(s)
+    enroll(s)
+    approve(s)
+
+    def text(*words):
+        done = subprocess.run([s.net.erab, *at(s, "party", *words)], stdout=subprocess.PIPE, check=True)
+        return done.stdout.decode()
+
+    assert [line.split() for line in text("list").splitlines()] == [
+        ["coordinator.rest", "ac", "example-coordinator", "active", "configuration"],
+        ["rest.app", "ac", "example-coordinator", "active", "configuration"],
+        ["alder", "ra", "alder", "active", "configuration"],
+        ["birch", "ra", "birch", "active", "configuration"],
+        ["retail", "retailer", "example-retail", "active", "configuration"],
+        ["cedar", "ra", "cedar", "pending", "enrolment"]]
+    assert text("list", "--state", "pending").split()[0] == "cedar"
+    shown = dict(line.split(": ", 1) for line in text("show", "cedar").splitlines())
+    k = keys(path(s, "cedar.key"))
+    assert json.loads(shown["keys"]) == [{"curve_key": k["curve_public"].hex(), "sign_key": k["sign_public"].hex()}]
+    del shown["keys"], shown["fingerprint"], shown["seed"], shown["invited_until_ms"]
+    assert shown == {"party": "cedar", "role": "ra", "firm": "cedar", "state": "pending", "from": "enrolment",
+                     "connected": "false", "busy": "false", "represented_by": "", "approvals": '["hana"]',
+                     "approvals_needed": "2", "ok": "true"}
+
 
 def wrong_use_says_the_way_out(s):
     assert "operators" in refused(s, *at(s, "party", "invite", "cedar", path(s, "i"), "--role", "ra", "--firm", "cedar",

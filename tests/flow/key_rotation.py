@@ -229,6 +229,15 @@ def a_broker_announces_its_owners_new_keys_to_its_hub(s):
     passes(s, below, "o-2")
 
 
+def a_card_that_tells_nothing_new_changes_nothing(s):
+    alder = s.client("alder", "r3")
+    one = wire.block(1, s.secrets("alder")["sign_public"]) + wire.number(3, 0) + wire.number(4, 1 << 62)
+    body = wire.block(1, "alder") + wire.number(2, 3) + wire.number(3, 1) + wire.block(4, one)
+    assert alder.request(alder.message("party-card", "coordinator.rest", body, category=5))["state"] == "delivered"
+    assert "keys" in good(s, *at(s, "party", "show", "alder"))
+    assert not [r for r in s.broker.audit() if r.get("act") == "key-rotate"]
+
+
 def nobody_announces_keys_for_another(s):
     alder = s.client("alder", "r3")
     k = new_keys(s, "new.key")
