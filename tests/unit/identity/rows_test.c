@@ -202,6 +202,23 @@ static void a_row_of_a_party_that_the_configuration_lost_is_told(void **state)
     put(&r, -ENOENT);
 }
 
+static void a_newer_registry_takes_over_what_was_learned(void **state)
+{
+    struct erabi_registry *newer;
+    struct erabi_party_row r = row(ERABI_PARTY_ACTIVE);
+    put(&r, 0);
+    r = rotated();
+    put(&r, 0);
+    erabi_registry_revoke(registry, "cedar");
+    assert_int_equal(erabi_registry_new(&newer, config, NULL, NULL, NULL), 0);
+    assert_int_equal(erabi_registry_carry(newer, registry, NOW), 0);
+    erabi_registry_free(registry);
+    registry = newer;
+    assert_int_equal(admits(0x61, NOW), ERAB_REASON_REVOKED);
+    assert_int_equal(admits(0x71, NOW), ERAB_REASON_NONE);
+    assert_int_equal(admits(0x22, NOW + 50), ERAB_REASON_KEY_EXPIRED);
+}
+
 static void no_more_newcomers_than_there_is_room_for(void **state)
 {
     for (unsigned i = 0; i <= ERABI_ENROLLED_MAX; i++) {
@@ -378,6 +395,7 @@ int main(void)
         T(both_keys_lead_to_one_attachment),
         T(a_revoked_newcomer_is_refused),
         T(a_row_of_a_party_that_the_configuration_lost_is_told),
+        T(a_newer_registry_takes_over_what_was_learned),
         T(no_more_newcomers_than_there_is_room_for),
         T(a_row_is_read_as_it_was_written),
         T(the_largest_row_fits),
