@@ -177,9 +177,7 @@ void erabi_cards_tell(struct erabi_broker *broker, const char *party)
 {
     const struct erabi_registry_party *about = erabi_registry_party(broker->registry, party);
     struct card card;
-    const struct erabi_party_row *row = about ? erabi_registry_row(broker->registry, party) : NULL;
-    bool new = row && (row->state == ERABI_PARTY_INVITED || row->state == ERABI_PARTY_PENDING);
-    if (!about || (new && !about->revoked) || !make_card(broker, about, &card))
+    if (!about || (about->waiting && !about->revoked) || !make_card(broker, about, &card))
         return;
     for (struct erabi_session *s = broker->sessions; s; s = s->next) {
         const struct erabi_attachment *a = s->target->attachment;

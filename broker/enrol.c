@@ -218,8 +218,14 @@ void erabi_enrol_receive(struct erabi_broker *broker, struct erabi_session *sess
     const struct erabi_party_row *row =
         erabi_registry_row(broker->registry, erabi_registry_party_at(broker->registry, attachment->party)->id);
     uint8_t hash[ERAB_HASH_SIZE];
+    bool seed;
     if (!row || header->type == ERAB_RECEIPT)
         return;
+    if (erabi_registry_admits(broker->registry, erabi_connection_key(session->connection), erabi_now_ms(&broker->loop),
+                              &seed) == ERAB_REASON_UNKNOWN_KEY) {
+        broker->session_host.on_offence(broker, session, ERAB_REASON_INVITATION_USED, "a newer invitation replaced it");
+        return;
+    }
     erabi_envelope_hash(envelope->header, envelope->body, hash);
     enum erab_reason reason = check_header(broker, row, header);
     if (!reason)

@@ -66,7 +66,9 @@ int erabi_reg_add_key(struct erabi_registry *r, const uint8_t *key, uint32_t att
     uint32_t *head = &r->by_key[bucket(r, key, ERAB_KEY_SIZE)];
     row->next = *head;
     *head = at;
-    lead(r, attachment);
+    const uint32_t party = r->attachments[attachment].seen.party;
+    if (!seed && (party == ERABI_PARTY_NONE || !r->parties[party].seen.waiting))
+        lead(r, attachment); /* nothing goes to who is not approved, for nobody */
     return 0;
 }
 

@@ -1,9 +1,12 @@
 #!/usr/bin/python3
 """How a newcomer becomes a party: the tool and the broker as processes, and a client that was written from PROTOCOL.md."""
+import hashlib
 import json
 import os
 import subprocess
 import sys
+
+import nacl.bindings
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "../support"))
 from enrolment import (REJECTED, approve, at, card, client, enroll, good, invite, keep_rows, keys, new_keys,  # noqa: E402
@@ -25,7 +28,9 @@ def an_invited_newcomer_is_pending_then_approved_and_then_sends(s):
     s.audited(what="connection", verdict="refused", reason="not-approved", peer="cedar")
     s.refused(app, app.message("dispatch", "cedar", dispatch()), "recipient-unknown")
     shown = good(s, *at(s, "party", "show", "cedar"))
-    assert shown["fingerprint"] == told["fingerprint"]
+    k = keys(path(s, "cedar.key"))
+    digest = hashlib.blake2b(b"erab.v1.party-keys\0" + k["curve_public"] + k["sign_public"], digest_size=32)
+    assert shown["fingerprint"] == told["fingerprint"] == digest.hexdigest()
     assert approve(s)["state"] == "active"
     cedar.bind(timeout=15)
     assert cedar.request(cedar.message("opt", "coordinator.rest", opt()))["state"] == "delivered"
@@ -35,6 +40,9 @@ def an_invited_newcomer_is_pending_then_approved_and_then_sends(s):
     assert cedar.receive("dispatch").hash == order.hash
     signed = s.audited(what="admin", act="party-approve", operator="hana", verdict="signed")
     assert json.loads(signed["statement"])["keys"] == told["fingerprint"]
+    words = hashlib.blake2b(b"erab.v1.operator-statement\0" + signed["statement"].encode(), digest_size=64).digest()
+    nacl.bindings.crypto_sign_open(bytes.fromhex(signed["signature"]) + words,
+                                   bytes.fromhex(s.broker.config["operators"][0]["sign_key"]))
 
 
 def two_approvals_are_two_peoples(s):
@@ -136,6 +144,18 @@ def a_seed_may_do_nothing_but_register(s):
     c.send(c.message("registration", "alder", registration(k)))
     s.audited(what="connection", verdict="cut", reason="recipient-unknown", peer="cedar")
     assert state(s) == "invited"
+
+
+def a_replaced_invitation_is_worth_nothing_on_an_open_connection(s):
+    operators(s, "hana")
+    invite(s)
+    k = new_keys(s)
+    c = seeded(s, k["sign_secret"])
+    invite(s, file="newer")
+    c.send(c.message("registration", "coordinator.rest", registration(k)))
+    s.audited(what="connection", verdict="cut", reason="invitation-used", peer="cedar")
+    assert state(s) == "invited"
+    enroll(s, file="newer", key="newer.key")
 
 
 def a_registration_proves_its_key_and_brings_fresh_ones(s):

@@ -229,6 +229,17 @@ def a_broker_announces_its_owners_new_keys_to_its_hub(s):
     passes(s, below, "o-2")
 
 
+def a_device_announces_its_next_keys_on_r5(s):
+    home = s.net.broker("home", "gateway", "home")
+    home.listen("r5")
+    home.party("charger", "device", "home", interfaces=["r5"])
+    home.start()
+    endpoint, server = home.server("r5")
+    good(s, "key", "rotate", s.net.keys.path("charger"), path(s, "charger-2.key"), "--endpoint", endpoint, "--server-key", server,
+         "--hub", "home", "--role", "device", "--overlap", "60")
+    home.wait_audit(lambda r: r.get("act") == "key-rotate" and r.get("object") == "charger" and r["verdict"] == "active")
+
+
 def a_card_that_tells_nothing_new_changes_nothing(s):
     alder = s.client("alder", "r3")
     one = wire.block(1, s.secrets("alder")["sign_public"]) + wire.number(3, 0) + wire.number(4, 1 << 62)

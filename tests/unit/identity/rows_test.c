@@ -107,6 +107,26 @@ static void an_approved_party_comes_in_and_signs(void **state)
     assert_non_null(erabi_registry_attachment_of(registry, p->index));
 }
 
+static void nothing_goes_over_who_is_not_approved(void **state)
+{
+    uint32_t meter = erabi_registry_party(registry, "meter")->index;
+    struct erabi_party_row r = row(ERABI_PARTY_INVITED);
+    r.kind = ERABI_ATTACH_UPLINK;
+    strcpy(r.speaks_for[0], "meter");
+    r.n_speaks_for = 1;
+    put(&r, 0);
+    assert_null(erabi_registry_attachment_of(registry, meter));
+    r = row(ERABI_PARTY_PENDING);
+    r.kind = ERABI_ATTACH_UPLINK;
+    strcpy(r.speaks_for[0], "meter");
+    r.n_speaks_for = 1;
+    put(&r, 0);
+    assert_null(erabi_registry_attachment_of(registry, meter));
+    r.state = ERABI_PARTY_ACTIVE;
+    put(&r, 0);
+    assert_non_null(erabi_registry_attachment_of(registry, meter));
+}
+
 static void a_denied_party_is_refused_with_key_and_seed(void **state)
 {
     struct erabi_party_row r = row(ERABI_PARTY_DENIED);
@@ -387,6 +407,7 @@ int main(void)
         T(a_seed_is_let_in_until_its_time_is_over),
         T(a_pending_party_is_put_off_and_its_seed_used),
         T(an_approved_party_comes_in_and_signs),
+        T(nothing_goes_over_who_is_not_approved),
         T(a_denied_party_is_refused_with_key_and_seed),
         T(a_new_invitation_takes_the_old_keys_away),
         T(keys_are_reused_after_many_changes),
