@@ -57,6 +57,7 @@ struct erabi_broker {
     bool revocation_lost; /* the journal did not take the last one: said by the verb, to be repeated */
     uint64_t floor_ms; /* wall clock last persisted */
     struct erabi_change *changes; /* waiting for the journal */
+    char verb_error[256];         /* what an admin verb's answer borrows */
     int closing; /* parts that still close */
     bool stopping;
 };

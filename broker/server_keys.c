@@ -228,7 +228,6 @@ static int keep(struct rotation *rotation, const char *interface, const char *fi
 
 static const char *prepare(struct rotation *rotation, const json_t *statement)
 {
-    static char error[256]; /* the verb's answer borrows it; one loop thread */
     struct erabi_broker *broker = rotation->broker;
     const char *file = json_string_value(json_object_get(statement, "key_file"));
     json_int_t until = json_integer_value(json_object_get(statement, "old_until_ms"));
@@ -247,8 +246,8 @@ static const char *prepare(struct rotation *rotation, const json_t *statement)
     rotation->until_ms = (uint64_t)until;
     if (!file || file[0] != '/' || strlen(file) > 3000)
         return "key_file: an absolute path is needed";
-    if (erab_identity_load(&rotation->key, file, error, sizeof(error)) < 0)
-        return error;
+    if (erab_identity_load(&rotation->key, file, broker->verb_error, sizeof(broker->verb_error)) < 0)
+        return broker->verb_error;
     if (owner && strcmp(rotation->key.party, broker->owner.party) != 0)
         return "the file holds the keys of another party; make one for the owner";
     if (owner ? erabi_registry_uses(broker->registry, rotation->key.sign_public) ||
