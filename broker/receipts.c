@@ -97,8 +97,8 @@ void erabi_receipts_first(struct erabi_pipeline *pipeline, struct erabi_target *
     a.about_hash = hash;
     a.state = why->state;
     a.reason = why->reason;
-    a.section = why->reason && why->section ? why->section : "";
-    a.detail = why->reason && why->detail ? why->detail : "";
+    a.section = why->section ? why->section : "";
+    a.detail = why->detail ? why->detail : "";
     if (gather)
         say_members(pipeline, source, &a, gather, true, ONCE);
     else

@@ -10,7 +10,7 @@
 struct erabi_receipt_why {
     enum erab_receipt_state state;
     enum erab_reason reason;
-    const char *section, *detail; /* NULL or "" = none; only with a reason */
+    const char *section, *detail; /* NULL or "" = none */
 };
 
 /* The first answer, to where the message came from. `gather`: the members of a group (NULL otherwise): those refused are

@@ -27,8 +27,7 @@ static int connect_to(const char *path)
     return fd;
 }
 
-/* One request, one answer; NULL when the broker is not there or does not answer. Releases the request. */
-static json_t *ask(const char *path, json_t *request)
+json_t *cli_ask(const char *path, json_t *request)
 {
     _free_ char *line = json_dumps(request, JSON_COMPACT);
     json_decref(request);
@@ -59,7 +58,7 @@ static void print_members(json_t *answer)
     }
 }
 
-static int tell(const struct cli *cli, json_t *answer)
+int cli_tell(const struct cli *cli, json_t *answer)
 {
     if (!answer)
         return cli_refuse(cli, EXIT_UNREACHABLE, "no broker answers on this socket");
@@ -76,12 +75,5 @@ static int tell(const struct cli *cli, json_t *answer)
 
 int cli_health(const struct cli *cli)
 {
-    return tell(cli, ask(cli->words[0], json_pack("{s:s}", "verb", "health")));
-}
-
-int cli_party_revoke(const struct cli *cli)
-{
-    if (!cli->socket)
-        return cli_refuse(cli, EXIT_USAGE, "party revoke needs --socket SOCKET, the broker's admin socket");
-    return tell(cli, ask(cli->socket, json_pack("{s:s, s:s}", "verb", "party-revoke", "party", cli->words[0])));
+    return cli_tell(cli, cli_ask(cli->words[0], json_pack("{s:s}", "verb", "health")));
 }

@@ -291,7 +291,7 @@ static void written(struct erabi_target *target, struct erabi_delivery *d, uint6
     if (name == ERABI_QUEUE_RECEIPT) {
         TAILQ_REMOVE(&target->queues[name].list, d, link);
         TAILQ_INSERT_TAIL(&target->told, d, link);
-    } else if (name == ERABI_QUEUE_TELEMETRY) {
+    } else if (name == ERABI_QUEUE_TELEMETRY || (d->parcel->header.type == ERAB_PARTY_CARD && d->row == 0)) {
         take_out(target, &target->queues[name].list, d);
         delivery_free(d);
     }
