@@ -68,3 +68,10 @@ void erabi_record_admin(struct erabi_audit *audit, const char *act, const char *
     struct erabi_audit_field fields[] = {FIELD("act", act), FIELD("object", object), FIELD("verdict", verdict)};
     erabi_audit_write(audit, "admin", fields, sizeof(fields) / sizeof(fields[0]));
 }
+
+void erabi_record_adapter(struct erabi_audit *audit, const char *instance, const char *verdict, const char *detail)
+{
+    struct erabi_audit_field fields[] = {FIELD("act", "adapter"), FIELD("object", instance),
+                                         FIELD("verdict", verdict), FIELD("detail", detail)};
+    erabi_audit_write(audit, "admin", fields, sizeof(fields) / sizeof(fields[0]) - (*detail == '\0'));
+}

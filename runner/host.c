@@ -230,4 +230,6 @@ const struct erab_host runner_host = {.size = sizeof runner_host,
                                       .store_put = runner_store_put,
                                       .store_get = runner_store_get,
                                       .parties = parties,
-                                      .quiesced = quiesced};
+                                      .quiesced = quiesced,
+                                      .connect_stream = runner_connect_stream,
+                                      .open_datagram = runner_open_datagram};
