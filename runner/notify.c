@@ -66,18 +66,28 @@ static void describe(const union address *a, char *text, size_t size)
     }
 }
 
-/* The broker's socket, on the descriptor that the other half means, by us and to our own idea of the address. */
-static int connect_broker(const struct notify *n, int their_fd)
+static bool is_local_stream(int fd)
 {
-    _close_ int fd = (int)syscall(SYS_pidfd_getfd, n->pidfd, their_fd, 0);
-    struct sockaddr_un address = {.sun_family = AF_UNIX};
-    int domain = 0, type = 0, flags = fd < 0 ? 0 : fcntl(fd, F_GETFL);
+    int domain = 0, type = 0;
     socklen_t size = sizeof domain;
-    if (fd < 0)
-        return -errno;
-    if (getsockopt(fd, SOL_SOCKET, SO_DOMAIN, &domain, &size) < 0 ||
-        getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &size) < 0 || domain != AF_UNIX || type != SOCK_STREAM ||
-        !(flags & O_NONBLOCK)) /* we must not be made to wait */
+    return getsockopt(fd, SOL_SOCKET, SO_DOMAIN, &domain, &size) == 0 &&
+           getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &size) == 0 && domain == AF_UNIX && type == SOCK_STREAM;
+}
+
+/* libcurl before 8.0 connects also a socket that it was told is connected. For a stream that we have handed over
+ * (or any other end of a local pair) the answer is that it is on its way, which is so. */
+static bool is_handed_over(int fd)
+{
+    union address peer;
+    socklen_t size = sizeof peer;
+    return is_local_stream(fd) && getpeername(fd, &peer.any, &size) == 0;
+}
+
+/* The broker's socket, by us and to our own idea of the address. */
+static int connect_broker(const struct notify *n, int fd)
+{
+    struct sockaddr_un address = {.sun_family = AF_UNIX};
+    if (!is_local_stream(fd) || !(fcntl(fd, F_GETFL) & O_NONBLOCK)) /* we must not be made to wait */
         return -EACCES;
     if (!erabi_copy_text(address.sun_path, sizeof address.sun_path, n->broker))
         return -ENAMETOOLONG;
@@ -92,19 +102,31 @@ static void refuse(struct notify *n, const char *call, const union address *a)
     n->incident(n->user, text);
 }
 
+static int decide_connect(struct notify *n, const uint64_t *args)
+{
+    union address a;
+    _close_ int fd = (int)syscall(SYS_pidfd_getfd, n->pidfd, (int)args[0], 0);
+    if (fd < 0)
+        return -errno;
+    if (is_handed_over(fd))
+        return -EINPROGRESS;
+    if (!copy_address(n, args[1], args[2], &a))
+        return -EFAULT;
+    if (a.any.sa_family == AF_UNIX && strnlen(a.un.sun_path, sizeof a.un.sun_path) < sizeof a.un.sun_path &&
+        *n->broker && strcmp(a.un.sun_path, n->broker) == 0)
+        return connect_broker(n, fd);
+    refuse(n, "connect", &a);
+    return -EACCES;
+}
+
 static int decide(struct notify *n, const struct seccomp_notif *request)
 {
     const uint64_t *args = (const uint64_t *)(const void *)request->data.args;
     union address a;
     struct msghdr m;
-    if (request->data.nr == SCMP_SYS(connect)) {
-        if (!copy_address(n, args[1], args[2], &a))
-            return -EFAULT;
-        if (a.any.sa_family == AF_UNIX && strnlen(a.un.sun_path, sizeof a.un.sun_path) < sizeof a.un.sun_path &&
-            strcmp(a.un.sun_path, n->broker) == 0)
-            return connect_broker(n, (int)args[0]);
-        refuse(n, "connect", &a);
-    } else if (request->data.nr == SCMP_SYS(sendto)) {
+    if (request->data.nr == SCMP_SYS(connect))
+        return decide_connect(n, args);
+    if (request->data.nr == SCMP_SYS(sendto)) {
         if (!copy_address(n, args[4], args[5], &a))
             return -EFAULT;
         refuse(n, "sendto", &a);

@@ -103,7 +103,8 @@ struct erab_host {
      *
      * A stream to the endpoint in the value of this option: https://HOST[:PORT]/..., tcp://HOST:PORT or
      * HOST:PORT. Returns a non-blocking local stream socket, the caller's to close, at once; the host
-     * resolves and connects meanwhile. When it cannot, the stream ends. -EINVAL (no such option, or no
+     * resolves and connects meanwhile. When it cannot, the stream ends. In erab-runner a connect() of it
+     * answers EINPROGRESS: libcurl before 8.0 calls it. -EINVAL (no such option, or no
      * endpoint in it), -EAGAIN (too many open, or too often), -EIO. */
     int (*connect_stream)(erab_self *self, const char *option);
     /* UDP on one interface: a non-blocking local socket of packets, each with struct erab_datagram before
