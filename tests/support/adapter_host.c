@@ -350,7 +350,7 @@ static const struct erab_host host = {
     .quiesced = host_quiesced, .connect_stream = host_connect_stream, .open_datagram = host_open_datagram};
 
 /* The runner's supervisor answers a second connect() of a handed stream so; see runner/notify.c. */
-int connect(int fd, const struct sockaddr *address, socklen_t size)
+ERAB_API int connect(int fd, const struct sockaddr *address, socklen_t size)
 {
     struct sockaddr_storage peer;
     socklen_t peer_size = sizeof peer;
