@@ -93,7 +93,8 @@ static erab_timer *timer(erab_self *self, uint64_t delay_ms, void (*fn)(void *ar
     t->uv.data = t;
     uv_timer_init(&self->loop, &t->uv);
     uv_update_time(&self->loop);
-    uv_timer_start(&t->uv, on_timer, delay_ms, 0);
+    /* Never at once: a timer that begins the next one would keep everything else from running. */
+    uv_timer_start(&t->uv, on_timer, delay_ms ? delay_ms : 1, 0);
     self->n_handles++;
     return t;
 }

@@ -46,7 +46,7 @@ struct supervisor {
     uv_timer_t beat, limit;
     uv_signal_t terminate, interrupt;
     enum state state;
-    bool stopping, gone;
+    bool stopping, ending, gone;
     int32_t question;
     unsigned missed, streams;
     uint64_t incident_ms; /* of the last one told, 0: none */
@@ -107,6 +107,7 @@ static void on_relay_log(void *user, const char *text)
 
 static void end_other_half(struct supervisor *s)
 {
+    s->ending = true;
     if (!s->gone)
         kill(s->pid, SIGKILL); /* not reaped yet: the number is still its own */
 }
@@ -220,7 +221,7 @@ static void on_channel(uv_poll_t *poll, int status, int events)
             continue;
         }
         uv_poll_stop(poll);
-        if (s->state == READY) { /* one that ends by itself has said so, or is gone in a moment */
+        if (s->state == READY && !s->ending) { /* one that ends by itself has said so, or is gone in a moment */
             say(s, "closed its channel; is ended");
             end_other_half(s);
         }

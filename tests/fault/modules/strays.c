@@ -42,6 +42,8 @@ static void began(struct bad *b)
         return;
     }
     b->watch = b->host->watch(b->self, b->fd, ERAB_READABLE, on_datagram, b);
+    say(b, "it has %u.%u.%u.%u/%u", info.address[0], info.address[1], info.address[2], info.address[3], info.prefix_bits);
+    /* Any address of this network is this machine: what is sent there comes back, for the port is ours. */
     post(b, "127.0.0.2", PORT, "to a neighbour");
     post(b, "192.0.2.1", PORT, "to a stranger");
     post(b, "127.0.0.2", 53, "to another port");
