@@ -127,6 +127,8 @@ static int prepare(erab_self *self, int fd, struct erab_error *error)
 {
     int r = runner_document_read(&self->document, fd, error);
     close(fd);
+    if (!r)
+        r = runner_files_lock(self, error);
     if (r)
         return r;
     self->store = open(self->document.state_dir, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);

@@ -119,6 +119,8 @@ int runner_store_get(erab_self *self, const char *key, void *value, size_t *size
 
 /* link.c: into the filter, with the supervisor watching what it refuses. 0 or a negative errno with `error`. */
 int runner_link_lock(int parent, struct erab_error *error);
+/* files.c: from now on no files but its own. After the document is read. */
+int runner_files_lock(erab_self *self, struct erab_error *error);
 int runner_link_start(erab_self *self);
 /* A message without content (channel.h). */
 void runner_link_tell(uint32_t kind);

@@ -123,7 +123,7 @@ static const char *const allowed[] = {
     "sched_getaffinity", "sched_getparam", "sched_getscheduler", "clock_gettime", "clock_getres", "clock_nanosleep",
     "nanosleep", "gettimeofday", "time", "times", "getrusage", "getrlimit", "sysinfo", "uname", "getrandom", "exit",
     "exit_group", "recvfrom", "recvmsg", "recvmmsg", "getsockopt", "setsockopt", "getsockname", "getpeername",
-    "shutdown",
+    "shutdown", "landlock_create_ruleset", "landlock_add_rule", "landlock_restrict_self",
 };
 
 /* Refused plainly: what a library might take ENOSYS of for a broken system. */

@@ -317,7 +317,7 @@ __attribute__((noreturn)) static void become_other_half(int document, int channe
         r = (from[i] = fcntl(from[i], F_DUPFD_CLOEXEC, 16)) < 0 ? -errno : 0;
     for (int i = 0; i < 5 && !r; i++)
         r = dup2(from[i], i) < 0 ? -errno : 0;
-    if (!r && syscall(SYS_close_range, 5, ~0u, 0) < 0)
+    if (!r && (syscall(SYS_close_range, 5, ~0u, 0) < 0 || chdir("/") < 0))
         r = -errno;
     for (size_t i = 0; i < sizeof kept / sizeof *kept; i++) {
         const char *value = getenv(kept[i]);

@@ -31,7 +31,7 @@ def test(function):
 class World:
     last = None
 
-    def __init__(self, module, **options):
+    def __init__(self, module, prefix=(), **options):
         World.last = self
         self.folder = tempfile.mkdtemp(prefix="erab-fault-")
         self.net = Network(self.folder, os.environ["ERAB_BUILD"], SOURCE)
@@ -45,7 +45,7 @@ class World:
         # Loaded machines with sanitizers are slow; what is tested is the order of events, not their speed.
         b.config["adapters"][1]["liveness_ms"] = 20000
         b.config["adapters"][0]["liveness_ms"] = 2000 if SANITIZED or module != "hang" else 1000
-        b.start()
+        b.start(prefix)
 
     def app(self):
         """The coordinator's application, one connection for the whole test."""
@@ -145,6 +145,31 @@ def no_process_is_made_and_none_is_ended():
         line = w.said(rf"bad: {what} (.*)")
         assert line[1] == "Operation not permitted", line[0]
     w.is_applied("alder")
+    return w
+
+
+@test
+def files_of_others_are_not_opened():
+    w = World("files")
+    for what in ("/etc/passwd", "keys", "journal", "write", "link"):
+        line = w.said(rf"bad: {what}: (.*)")
+        assert line[1] == "Permission denied", line[0]
+    assert w.said(r"bad: its own: (.*)")[1] == "worked"
+    w.is_applied("alder")
+    return w
+
+
+@test
+def without_namespaces_the_runner_refuses_and_says_why():
+    deny = "echo 0 >/proc/sys/user/max_user_namespaces; echo 0 >/proc/sys/user/max_net_namespaces; exec \"$@\""
+    w = World("forks", prefix=("unshare", "-rU", "sh", "-c", deny, "sh"))
+    refused = w.adapter("refused")
+    assert "namespace" in refused["detail"], refused
+    w.said(r"erab-runner: bad: refuses to start: the sandbox cannot be made: .*namespace.*: No space left on device")
+    w.adapter("ended", after=refused["seq"])
+    w.broker.process.pump()
+    assert not [x for x in w.broker.process.lines if "bad: started" in x]
+    assert not [r for r in w.broker.audit() if r.get("verdict") == "ready"]
     return w
 
 
