@@ -202,7 +202,7 @@ static int number(const char *text)
 
 #ifdef __SANITIZE_ADDRESS__
 /* The search for leaks needs what the filter refuses. */
-const char *__asan_default_options(void);
+ERAB_API const char *__asan_default_options(void);
 const char *__asan_default_options(void)
 {
     return "detect_leaks=0";
