@@ -25,6 +25,16 @@ void logs_tick(struct logs *logs, uint64_t now_ms)
     logs->lines = logs->dropped = 0;
 }
 
+void logs_line(struct logs *logs, const char *text)
+{
+    if (logs->lines < LINES_MAX) {
+        logs->lines++;
+        fprintf(stderr, "erab-runner: %s: %s\n", logs->name, text);
+    } else {
+        logs->dropped++;
+    }
+}
+
 static void end_line(struct logs *logs)
 {
     if (logs->lines < LINES_MAX) {

@@ -22,6 +22,8 @@ void logs_init(struct logs *logs, int fd, const char *name);
 int logs_read(struct logs *logs, uint64_t now_ms);
 /* The last of it, after the process is gone. */
 void logs_drain(struct logs *logs, uint64_t now_ms);
+/* A line of ours that the sandboxed half can bring about: counted with its own. */
+void logs_line(struct logs *logs, const char *text);
 void logs_tick(struct logs *logs, uint64_t now_ms);
 
 #endif

@@ -121,7 +121,7 @@ static const char *const allowed[] = {
     "restart_syscall", "futex", "set_robust_list", "get_robust_list", "set_tid_address", "rseq", "arch_prctl",
     "gettid", "getpid", "getppid", "getuid", "geteuid", "getgid", "getegid", "getgroups", "capget", "sched_yield",
     "sched_getaffinity", "sched_getparam", "sched_getscheduler", "clock_gettime", "clock_getres", "clock_nanosleep",
-    "nanosleep", "gettimeofday", "time", "times", "getrusage", "getrlimit", "sysinfo", "uname", "getrandom", "exit",
+    "nanosleep", "pause", "gettimeofday", "time", "times", "getrusage", "getrlimit", "sysinfo", "uname", "getrandom", "exit",
     "exit_group", "recvfrom", "recvmsg", "recvmmsg", "getsockopt", "setsockopt", "getsockname", "getpeername",
     "shutdown", "landlock_create_ruleset", "landlock_add_rule", "landlock_restrict_self",
 };

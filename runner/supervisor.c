@@ -29,7 +29,7 @@
 #define STOP_MS          13000u /* the other half itself ends after 12 s */
 #define INCIDENT_MS      60000u /* one incident in this time; more are counted */
 #define MESSAGES_A_TURN  16
-#define STREAMS_A_BEAT   8u
+#define OPENED_A_BEAT   8u
 
 enum state { STARTING, READY, LEAVING };
 
@@ -46,23 +46,23 @@ struct supervisor {
     uv_timer_t beat, limit;
     uv_signal_t terminate, interrupt;
     enum state state;
-    bool stopping, ending, gone;
+    bool stopping, ending, gone, refused;
     int32_t question;
-    unsigned missed, streams;
+    unsigned missed, opened;
     uint64_t incident_ms; /* of the last one told, 0: none */
     unsigned more;
     int exit_code;
 };
 
-static void say(const struct supervisor *s, const char *format, ...) __attribute__((format(printf, 2, 3)));
-static void say(const struct supervisor *s, const char *format, ...)
+static void say(struct supervisor *s, const char *format, ...) __attribute__((format(printf, 2, 3)));
+static void say(struct supervisor *s, const char *format, ...)
 {
     char text[512];
     va_list args;
     va_start(args, format);
     vsnprintf(text, sizeof text, format, args);
     va_end(args);
-    fprintf(stderr, "erab-runner: %s: %s\n", s->document.instance, text);
+    logs_line(&s->logs, text);
 }
 
 /* erabd reads lines; when it does not, they are lost rather than waited for. */
@@ -133,8 +133,8 @@ static void on_stream(struct supervisor *s, const struct channel_message *m)
 {
     struct channel_message answer = {0};
     const char *endpoint = option(s, m->text);
-    int fd = !endpoint ? -EINVAL : s->streams >= STREAMS_A_BEAT ? -EAGAIN : relay_stream(s->relay, endpoint);
-    s->streams++;
+    int fd = !endpoint ? -EINVAL : s->opened >= OPENED_A_BEAT ? -EAGAIN : relay_stream(s->relay, endpoint);
+    s->opened++;
     reply(s, &answer, fd);
 }
 
@@ -142,9 +142,11 @@ static void on_datagram(struct supervisor *s, const struct channel_message *m)
 {
     struct channel_message answer = {0};
     const char *interface = option(s, m->text);
-    int fd = !interface || m->port > UINT16_MAX
-                 ? -EINVAL
+    int fd = !interface || m->port > UINT16_MAX ? -EINVAL
+             : s->opened >= OPENED_A_BEAT
+                 ? -EAGAIN
                  : relay_datagram(s->relay, interface, (uint16_t)m->port, m->group, &answer.info);
+    s->opened++;
     if (fd >= 0)
         say(s, "UDP port %u on %s%s%s", m->port, interface, *m->group ? ", group " : "", m->group);
     reply(s, &answer, fd);
@@ -176,6 +178,9 @@ static void on_message(struct supervisor *s, const struct channel_message *m)
 {
     switch (m->kind) {
     case CHANNEL_FAILED:
+        if (s->state != STARTING || s->refused)
+            break;
+        s->refused = true;
         say(s, "refuses to start: the sandbox cannot be made: %s: %s (docs/sandbox.md says what it needs)", m->text,
             strerror(m->value));
         tell(s, "refused", m->text);
@@ -184,6 +189,8 @@ static void on_message(struct supervisor *s, const struct channel_message *m)
         on_notify(s, m->value);
         break;
     case CHANNEL_READY:
+        if (s->state != STARTING)
+            break;
         s->state = READY;
         s->missed = 0;
         tell(s, "ready", "");
@@ -222,7 +229,7 @@ static void on_channel(uv_poll_t *poll, int status, int events)
         }
         uv_poll_stop(poll);
         if (s->state == READY && !s->ending) { /* one that ends by itself has said so, or is gone in a moment */
-            say(s, "closed its channel; is ended");
+            say(s, "%s its channel; is ended", r == -EPIPE ? "closed" : "broke");
             end_other_half(s);
         }
         return;
@@ -231,14 +238,32 @@ static void on_channel(uv_poll_t *poll, int status, int events)
 
 /* ---- life ---- */
 
+/* Where the limit of processes does not count, for root. */
+static bool has_too_many_threads(const struct supervisor *s)
+{
+    char path[64], text[512];
+    snprintf(path, sizeof path, "/proc/%d/stat", (int)s->pid);
+    _close_ int fd = open(path, O_RDONLY | O_CLOEXEC);
+    ssize_t n = fd < 0 ? 0 : read(fd, text, sizeof text - 1);
+    text[n < 0 ? 0 : n] = '\0';
+    char *at = strrchr(text, ')'); /* the name before it may hold anything */
+    for (int field = 2; at && field < 20; field++)
+        at = strchr(at + 1, ' ');
+    return at && strtoul(at, NULL, 10) > SANDBOX_THREADS;
+}
+
 /* Counts questions, not time: when this process itself got no processor, nobody is blamed. */
 static void on_beat(uv_timer_t *timer)
 {
     struct supervisor *s = timer->data;
     uint64_t beat_ms = uv_timer_get_repeat(timer);
-    s->streams = 0;
+    s->opened = 0;
     tell_more(s);
     logs_tick(&s->logs, uv_now(&s->loop));
+    if (has_too_many_threads(s)) {
+        say(s, "has more than %u threads: is ended", SANDBOX_THREADS);
+        end_other_half(s);
+    }
     unsigned most = s->state == READY ? BEATS : (unsigned)(START_MS / beat_ms);
     if (++s->missed > most) {
         say(s, "%s: is ended",
@@ -420,6 +445,7 @@ int supervise(int document_fd, int events_fd)
     struct erab_error error = {.size = sizeof error};
     s.events = events_fd;
     s.notify.fd = -1;
+    logs_init(&s.logs, -1, s.document.instance);
     int r = harden();
     _close_ int document = r ? -1 : copy_document(document_fd);
     close(document_fd);

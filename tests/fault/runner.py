@@ -174,6 +174,46 @@ def without_namespaces_the_runner_refuses_and_says_why():
 
 
 @test
+def threads_are_bounded():
+    w = World("threads")
+    made = w.said(r"bad: (\d+) threads: (.*)")
+    if made[2] == "all worked":  # root's are not limited by the kernel; the supervisor counts them
+        w.said(r"erab-runner: bad: has more than \d+ threads: is ended")
+        ended = w.adapter("ended")
+        w.adapter("ready", after=ended["seq"])
+    else:
+        assert int(made[1]) <= 32, made[0]
+    w.is_applied("alder")
+    w.is_applied("birch")
+    return w
+
+
+@test
+def a_garbled_channel_ends_the_runner_alone():
+    w = World("garbles")
+    ended = w.adapter("ended")
+    w.adapter("ready", after=ended["seq"])
+    w.is_applied("alder")
+    w.is_applied("birch")
+    return w
+
+
+@test
+def a_stopped_process_counts_as_hung():
+    w = World("connects")
+    w.adapter("ready")
+    w.is_applied("alder")
+    half = next(subprocess_children(pid)[0] for pid in subprocess_children(w.broker.process.child.pid) if half_of(pid, w, "bad"))
+    os.kill(half, signal.SIGSTOP)
+    waiting = w.order("alder")
+    hung = w.adapter("hung")
+    ended = w.adapter("ended", after=hung["seq"])
+    w.adapter("ready", after=ended["seq"])
+    w.answered(waiting, "applied")
+    return w
+
+
+@test
 def a_flood_of_messages_and_lines_is_bounded():
     w = World("flood")
     w.adapter("ready")
