@@ -46,7 +46,7 @@ struct supervisor {
     uv_timer_t beat, limit;
     uv_signal_t terminate, interrupt;
     enum state state;
-    bool stopping, ending, gone, refused;
+    bool stopping, frozen, ending, gone, refused;
     int32_t question;
     unsigned missed, opened;
     uint64_t incident_ms; /* of the last one told, 0: none */
@@ -264,14 +264,25 @@ static void on_beat(uv_timer_t *timer)
         say(s, "has more than %u threads: is ended", SANDBOX_THREADS);
         end_other_half(s);
     }
+    if (s->frozen) {
+        end_other_half(s);
+        uv_timer_stop(timer);
+        return;
+    }
     unsigned most = s->state == READY ? BEATS : (unsigned)(START_MS / beat_ms);
     if (++s->missed > most) {
         say(s, "%s: is ended",
             s->state == READY      ? "does not answer: it hangs"
             : s->state == STARTING ? "did not start in time"
                                    : "did not end in time");
-        if (s->state == READY)
+        if (s->state == READY) {
+            /* Frozen first, ended a beat later: erabd cuts its links before they close by themselves, and nothing
+             * comes in between. */
+            s->frozen = true;
+            kill(s->pid, SIGSTOP);
             tell(s, "hung", "");
+            return;
+        }
         end_other_half(s);
         uv_timer_stop(timer);
         return;

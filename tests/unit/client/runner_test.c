@@ -281,6 +281,10 @@ int main(int argc, char **argv)
     };
     if (argc != 3)
         return 2;
+    if (system("unshare -rn true 2>/dev/null")) {
+        fputs("SKIPPED, NOT TESTED: no user namespaces here, so no runner starts\n", stderr);
+        return 77;
+    }
     runner_path = realpath(argv[1], NULL);
     module_path = realpath(argv[2], NULL);
     return runner_path && module_path ? cmocka_run_group_tests(tests, NULL, NULL) : 2;
