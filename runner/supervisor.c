@@ -425,7 +425,7 @@ static int start_loop(struct supervisor *s)
         s->interrupt.data = s;
     uv_timer_init(&s->loop, &s->beat);
     uv_timer_init(&s->loop, &s->limit);
-    uint64_t beat_ms = s->document.liveness_ms / BEATS;
+    uint64_t beat_ms = s->document.liveness_ms / (BEATS + 1); /* the first may come just after an answer */
     if ((r = uv_poll_init(&s->loop, &s->exit_poll, s->pidfd)) ||
         (r = uv_poll_init(&s->loop, &s->channel_poll, s->channel)) ||
         (r = uv_poll_init(&s->loop, &s->logs_poll, s->logs.fd)) || (r = uv_signal_init(&s->loop, &s->terminate)) ||
@@ -476,6 +476,8 @@ int supervise(int document_fd, int events_fd)
             end_other_half(&s);
         return 1;
     }
+    close(document); /* it holds keys, and only the other half has them */
+    document = -1;
     s.notify.pid = s.pid;
     s.notify.pidfd = s.pidfd;
     s.notify.broker = strncmp(s.document.endpoint, "ipc://", 6) == 0 ? s.document.endpoint + 6 : "";
