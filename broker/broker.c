@@ -186,11 +186,14 @@ static int build_pipeline(struct erabi_broker *broker)
     return r < 0 ? complain("parties", r) : 0;
 }
 
-static void on_runner_event(void *user, const char *instance, const char *what)
+static void on_runner_event(void *user, const char *instance, const char *what, const char *detail)
 {
     struct erabi_broker *broker = user;
     erabi_loop_read(&broker->loop);
-    erabi_record_admin(broker->audit, "adapter", instance, what);
+    erabi_record_adapter(broker->audit, instance, what, detail);
+    /* After this line nothing of it is taken any more; what is for its parties waits, or ends at its deadline. */
+    if (strcmp(what, "hung") == 0 || strcmp(what, "ended") == 0)
+        erabi_network_cut_adapter(broker, instance, what);
 }
 
 static int start_runner(struct erabi_broker *broker, const struct erabi_config_adapter *adapter)

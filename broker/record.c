@@ -106,3 +106,10 @@ void erabi_record_party(struct erabi_audit *audit, const char *act, const char *
                                          FIELD("statement", statement), FIELD("signature", signature)};
     erabi_audit_write(audit, "admin", fields, statement[0] ? 6 : operator[0] ? 4 : 3);
 }
+
+void erabi_record_adapter(struct erabi_audit *audit, const char *instance, const char *verdict, const char *detail)
+{
+    struct erabi_audit_field fields[] = {FIELD("act", "adapter"), FIELD("object", instance),
+                                         FIELD("verdict", verdict), FIELD("detail", detail)};
+    erabi_audit_write(audit, "admin", fields, sizeof(fields) / sizeof(fields[0]) - (*detail == '\0'));
+}

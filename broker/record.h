@@ -21,6 +21,8 @@ void erabi_record_verdict(struct erabi_audit *audit, const struct erab_header *h
                           const char *policy, enum erab_reason reason, const char *section, const char *detail);
 void erabi_record_connection(struct erabi_audit *audit, const char *verdict, const char *peer, const char *interface,
                              const char *address, const uint8_t *key, enum erab_reason reason, const char *detail);
+/* What became of an adapter's process: started, ready, hung, ended, incident ... */
+void erabi_record_adapter(struct erabi_audit *audit, const char *instance, const char *verdict, const char *detail);
 void erabi_record_admin(struct erabi_audit *audit, const char *act, const char *object, const char *verdict);
 /* What happened to a party's place in the registry: by whom, with the signed statement ("" where there is none). */
 void erabi_record_party(struct erabi_audit *audit, const char *act, const char *party, const char *verdict,

@@ -93,7 +93,8 @@ static erab_timer *timer(erab_self *self, uint64_t delay_ms, void (*fn)(void *ar
     t->uv.data = t;
     uv_timer_init(&self->loop, &t->uv);
     uv_update_time(&self->loop);
-    uv_timer_start(&t->uv, on_timer, delay_ms, 0);
+    /* Never at once: a timer that begins the next one would keep everything else from running. */
+    uv_timer_start(&t->uv, on_timer, delay_ms ? delay_ms : 1, 0);
     self->n_handles++;
     return t;
 }
@@ -230,4 +231,6 @@ const struct erab_host runner_host = {.size = sizeof runner_host,
                                       .store_put = runner_store_put,
                                       .store_get = runner_store_get,
                                       .parties = parties,
-                                      .quiesced = quiesced};
+                                      .quiesced = quiesced,
+                                      .connect_stream = runner_connect_stream,
+                                      .open_datagram = runner_open_datagram};

@@ -1,6 +1,8 @@
 /* erab-runner: one process, one adapter instance. main.c starts and stops it, document.c reads what erabd
  * hands down, module.c loads and checks the module, options.c its options, host.c is its host table,
- * deliver.c brings messages to it, store.c keeps its small state. */
+ * deliver.c brings messages to it, store.c keeps its small state, link.c is its end of the channel to the supervisor.
+ * The other half, without foreign code: supervisor.c makes the sandbox (sandbox.c), owns the real sockets (relay*.c),
+ * answers refused calls (notify.c) and passes on what is printed (logs.c). */
 #ifndef ERABI_RUNNER_H
 #define ERABI_RUNNER_H
 
@@ -35,6 +37,7 @@ struct document {
     struct erab_trusted *trusted;
     size_t n_trusted;
     json_t *options;
+    uint32_t liveness_ms; /* silence after which it counts as hung */
 };
 
 struct call {
@@ -65,7 +68,8 @@ struct erab_self {
     struct erab_client *client;
     int store; /* directory, -1: none */
     uv_loop_t loop;
-    uv_poll_t poll;
+    uv_poll_t poll, link;
+    int32_t question; /* of life, to be answered from the loop; 0: none */
     uv_timer_t tick, limit;
     uv_signal_t terminate, interrupt;
     uv_async_t async;
@@ -117,6 +121,18 @@ void runner_deliver_deinit(erab_self *self);
 
 int runner_store_put(erab_self *self, const char *key, const void *value, size_t size);
 int runner_store_get(erab_self *self, const char *key, void *value, size_t *size);
+
+/* link.c: into the filter, with the supervisor watching what it refuses. 0 or a negative errno with `error`. */
+int runner_link_lock(int parent, struct erab_error *error);
+/* files.c: from now on no files but its own. After the document is read. */
+int runner_files_lock(erab_self *self, struct erab_error *error);
+int runner_link_start(erab_self *self);
+/* A message without content (channel.h). */
+void runner_link_tell(uint32_t kind);
+void runner_link_tick(erab_self *self);
+int runner_connect_stream(erab_self *self, const char *option);
+int runner_open_datagram(erab_self *self, const struct erab_datagram_options *options,
+                         struct erab_datagram_info *info);
 
 __attribute__((format(printf, 3, 4))) int runner_fail(struct erab_error *error, int code, const char *format, ...);
 

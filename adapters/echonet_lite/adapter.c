@@ -194,7 +194,7 @@ static void fini(void *instance)
 static const struct erab_adapter adapter = {
     .size = sizeof(struct erab_adapter),
     .abi_major = 0,
-    .abi_minor = 1,
+    .abi_minor = 2,
     .name = "echonet_lite",
     .version = "0.1.0",
     .vendor = "erab",
@@ -219,7 +219,7 @@ static const struct erab_adapter *const adapters[] = {&adapter, NULL};
 static const struct erab_module module = {
     .size = sizeof(struct erab_module),
     .abi_major = 0,
-    .abi_minor = 1,
+    .abi_minor = 2,
     .build = "echonet_lite 0.1.0",
     .adapters = adapters,
     .policies = NULL,

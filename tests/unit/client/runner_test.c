@@ -45,7 +45,6 @@ static int setup(void **state)
 {
     struct world *w = calloc(1, sizeof *w);
     int one = 1, zero = 0;
-    size_t size = sizeof w->endpoint;
     erab_identity_generate(&w->server, "hub");
     erab_identity_generate(&w->tso, "tso");
     erab_identity_generate(&w->me, "alder");
@@ -57,10 +56,10 @@ static int setup(void **state)
     zmq_setsockopt(w->router, ZMQ_CURVE_SERVER, &one, sizeof one);
     zmq_setsockopt(w->router, ZMQ_CURVE_SECRETKEY, w->server.curve_secret, 32);
     zmq_setsockopt(w->router, ZMQ_LINGER, &zero, sizeof zero);
-    if (zmq_bind(w->router, "tcp://127.0.0.1:*"))
-        return -1;
+    /* The sandbox reaches the broker by its local socket and by nothing else. */
+    snprintf(w->endpoint, sizeof w->endpoint, "ipc://%s/hub.sock", w->dir);
     *state = w;
-    return zmq_getsockopt(w->router, ZMQ_LAST_ENDPOINT, w->endpoint, &size);
+    return zmq_bind(w->router, w->endpoint);
 }
 
 static int teardown(void **state)
@@ -73,9 +72,11 @@ static int teardown(void **state)
     }
     snprintf(path, sizeof path, "%s/started", w->dir);
     unlink(path);
-    rmdir(w->dir);
     zmq_close(w->router);
     zmq_ctx_term(w->context);
+    snprintf(path, sizeof path, "%s/hub.sock", w->dir);
+    unlink(path);
+    rmdir(w->dir);
     free(w);
     return 0;
 }
@@ -280,6 +281,10 @@ int main(int argc, char **argv)
     };
     if (argc != 3)
         return 2;
+    if (system("unshare -rn true 2>/dev/null")) {
+        fputs("SKIPPED, NOT TESTED: no user namespaces here, so no runner starts\n", stderr);
+        return 77;
+    }
     runner_path = realpath(argv[1], NULL);
     module_path = realpath(argv[2], NULL);
     return runner_path && module_path ? cmocka_run_group_tests(tests, NULL, NULL) : 2;
