@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <limits.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -11,9 +12,22 @@
 #include "plugins.h"
 #include "record.h"
 
-static int complain(const char *what, int r)
+void erabi_broker_say(void *user, const char *format, ...)
 {
-    fprintf(stderr, "erabd: %s: %s\n", what, strerror(-r));
+    struct erabi_broker *broker = user;
+    char text[512];
+    va_list args;
+    if (!broker->log)
+        return;
+    va_start(args, format);
+    vsnprintf(text, sizeof(text), format, args);
+    va_end(args);
+    broker->log(broker->log_user, ERAB_BROKER_EVENT, text);
+}
+
+static int complain(struct erabi_broker *broker, const char *what, int r)
+{
+    erabi_broker_say(broker, "%s: %s", what, strerror(-r));
     return r;
 }
 
@@ -30,12 +44,14 @@ static void on_turn(uv_check_t *handle)
     erabi_audit_flush(broker->audit, false);
 }
 
-void erabi_broker_print_errors(const struct erabi_config_errors *errors)
+void erabi_broker_tell_errors(erab_broker_log log, void *user, const struct erabi_config_errors *errors)
 {
-    for (size_t i = 0; i < errors->n; i++)
-        fprintf(stderr, "%s\n", errors->text[i]);
-    if (errors->more)
-        fprintf(stderr, "and %zu more\n", errors->more);
+    char more[32];
+    for (size_t i = 0; log && i < errors->n; i++)
+        log(user, ERAB_BROKER_FINDING, errors->text[i]);
+    snprintf(more, sizeof(more), "and %zu more", errors->more);
+    if (log && errors->more)
+        log(user, ERAB_BROKER_FINDING, more);
 }
 
 static int read_files(struct erabi_broker *broker, const char *path)
@@ -45,16 +61,16 @@ static int read_files(struct erabi_broker *broker, const char *path)
     if (r == 0)
         r = erabi_profile_load(&broker->profile, broker->config->profile, &errors);
     if (r < 0)
-        erabi_broker_print_errors(&errors);
+        erabi_broker_tell_errors(broker->log, broker->log_user, &errors);
     if (r < 0)
         return r;
     char error[256];
     r = erab_identity_load(&broker->owner, broker->config->owner.key_file, error, sizeof(error));
     if (r < 0)
-        fprintf(stderr, "erabd: %s\n", error);
+        erabi_broker_say(broker, "%s", error);
     else if (strcmp(broker->owner.party, broker->config->owner.party) != 0) {
-        fprintf(stderr, "erabd: %s holds the keys of %s, the owner is %s\n", broker->config->owner.key_file,
-                broker->owner.party, broker->config->owner.party);
+        erabi_broker_say(broker, "%s holds the keys of %s, the owner is %s", broker->config->owner.key_file,
+                         broker->owner.party, broker->config->owner.party);
         r = -EINVAL;
     }
     return r;
@@ -91,6 +107,8 @@ static int load_state(void *user, const char *key, struct erabi_slice value)
     struct erabi_broker *broker = user;
     struct erabi_reader r = erabi_reader(value.data, value.size);
     uint64_t floor = erabi_read_u64(&r);
+    if (strcmp(key, ERABI_STATE_ISOLATED) == 0)
+        erabi_isolate_restore(broker, value);
     if (strcmp(key, CLOCK_FLOOR) == 0 && erabi_reader_done(&r) && floor > broker->loop.clock.wall_ms)
         broker->loop.clock.wall_ms = floor;
     return 0;
@@ -132,39 +150,55 @@ static int open_stores(struct erabi_broker *broker)
     const struct erabi_config *config = broker->config;
     char path[PATH_MAX], error[256] = "";
     if (snprintf(path, sizeof(path), "%s/journal.db", config->state_dir) >= (int)sizeof(path))
-        return complain(config->state_dir, -ENAMETOOLONG);
+        return complain(broker, config->state_dir, -ENAMETOOLONG);
     int r = erabi_journal_open(&broker->journal, broker->uv, path, config->limits.journal_queue, error, sizeof(error));
     if (r < 0) {
-        fprintf(stderr, "erabd: journal: %s\n", error);
+        erabi_broker_say(broker, "journal: %s", error);
         return r;
     }
     r = erabi_audit_open(&broker->audit, config->audit, broker->owner.sign_secret, config->heads.every, error,
                          sizeof(error));
     if (r < 0)
-        fprintf(stderr, "erabd: audit log: %s\n", error);
+        erabi_broker_say(broker, "audit log: %s", error);
     return r;
 }
 
-static int build_pipeline(struct erabi_broker *broker)
+int erabi_broker_policies(struct erabi_snapshot *snapshot)
 {
     static const struct erab_policy *const shipped[] = {
         [ERAB_IF_R1] = &erab_policy_r1, [ERAB_IF_R2] = &erab_policy_r2, [ERAB_IF_R3] = &erab_policy_r3,
         [ERAB_IF_R4] = &erab_policy_r4, [ERAB_IF_R5] = &erab_policy_r5,
     };
+    int r = 0;
+    for (int i = ERAB_IF_R1; i <= ERAB_IF_R5 && r == 0; i++)
+        if (snapshot->config->policies >> i & 1)
+            r = erabi_policy_add(&snapshot->policies, shipped[i]);
+    return r;
+}
+
+static int build_pipeline(struct erabi_broker *broker)
+{
     int r = erabi_registry_new(&broker->registry, broker->config, broker->owner.sign_public, persist_revocation, broker);
     if (r < 0)
-        return complain("parties", r);
-    for (int i = ERAB_IF_R1; i <= ERAB_IF_R5 && r == 0; i++)
-        if (broker->config->policies >> i & 1)
-            r = erabi_policy_add(&broker->policies, shipped[i]);
+        return complain(broker, "parties", r);
+    struct erabi_snapshot *snapshot = erabi_snapshot_new(broker->config, broker->profile, broker->registry);
+    if (!snapshot) {
+        broker->config = NULL;
+        broker->profile = NULL;
+        broker->registry = NULL;
+        return complain(broker, "parties", -ENOMEM);
+    }
+    broker->pipeline.snapshot = snapshot;
+    r = erabi_broker_policies(snapshot);
     if (r < 0)
-        return complain("policies", r);
+        return complain(broker, "policies", r);
     size_t n = erabi_registry_count(broker->registry);
     broker->pipeline = (struct erabi_pipeline){.loop = &broker->loop,
+                                               .snapshot = snapshot,
                                                .config = broker->config,
                                                .profile = broker->profile,
                                                .registry = broker->registry,
-                                               .policies = &broker->policies,
+                                               .policies = &snapshot->policies,
                                                .journal = broker->journal,
                                                .audit = broker->audit,
                                                .owner = &broker->owner,
@@ -177,7 +211,7 @@ static int build_pipeline(struct erabi_broker *broker)
                                                       .speaks_for = &owner->index,
                                                       .n_speaks_for = 1,
                                                       .types = UINT64_C(1) << ERAB_AUDIT_HEAD};
-    return broker->pipeline.outlets && broker->pipeline.seqs ? 0 : complain("parties", -ENOMEM);
+    return broker->pipeline.outlets && broker->pipeline.seqs ? 0 : complain(broker, "parties", -ENOMEM);
 }
 
 static void on_runner_event(void *user, const char *instance, const char *what)
@@ -193,6 +227,7 @@ static int start_runner(struct erabi_broker *broker, const struct erabi_config_a
                                          .config = broker->config,
                                          .owner_sign_key = broker->owner.sign_public,
                                          .on_event = on_runner_event,
+                                         .say = erabi_broker_say,
                                          .user = broker};
     char error[256];
     struct erab_identity local;
@@ -203,7 +238,7 @@ static int start_runner(struct erabi_broker *broker, const struct erabi_config_a
         r = erab_identity_load(&wiring.keys, adapter->key_file, error, sizeof(error));
     }
     if (r < 0) {
-        fprintf(stderr, "erabd: adapter %s: %s\n", adapter->instance, error);
+        erabi_broker_say(broker, "adapter %s: %s", adapter->instance, error);
         return r;
     }
     /* The connection's key lives only as long as this process; the proxy signature key stays. */
@@ -215,7 +250,7 @@ static int start_runner(struct erabi_broker *broker, const struct erabi_config_a
         r = erabi_runner_new(&broker->runners[broker->n_runners], broker->uv, adapter, &wiring);
     erab_identity_wipe(&wiring.keys);
     if (r < 0)
-        return complain(adapter->instance, r);
+        return complain(broker, adapter->instance, r);
     broker->n_runners++;
     return 0;
 }
@@ -227,7 +262,7 @@ static int start_runners(struct erabi_broker *broker)
     if (!broker->runners)
         return -ENOMEM;
     if (config->n_adapters && !config->local.mark.line) {
-        fprintf(stderr, "erabd: adapters need the local endpoint: add `local:` with endpoint and key_file\n");
+        erabi_broker_say(broker, "adapters need the local endpoint: add `local:` with endpoint and key_file");
         return -EINVAL;
     }
     int r = 0;
@@ -236,58 +271,104 @@ static int start_runners(struct erabi_broker *broker)
     return r;
 }
 
-int erabi_broker_start(struct erabi_broker *broker, uv_loop_t *uv, const char *config_path)
+/* What must be known before anything listens. */
+static int load_states(struct erabi_broker *broker)
 {
-    *broker = (struct erabi_broker){.uv = uv};
-    int r = read_files(broker, config_path);
-    if (r == 0)
-        r = erabi_loop_init(&broker->loop, uv, 0, on_tick, on_time, broker);
-    if (r == 0)
-        r = open_stores(broker);
-    if (r == 0)
-        r = build_pipeline(broker);
-    if (r < 0)
-        return r;
+    struct erabi_journal_load load = {.on_state = load_state, .user = broker};
+    return erabi_journal_load(broker->journal, erabi_now_ms(&broker->loop), &load);
+}
+
+static int open_admin(struct erabi_broker *broker)
+{
+    int r = erabi_admin_new(&broker->admin, broker->uv, broker->config->admin_socket, erabi_verbs, broker);
+    return r < 0 ? complain(broker, broker->config->admin_socket, r) : 0;
+}
+
+static int start_network(struct erabi_broker *broker)
+{
     erabi_audit_set_time(broker->audit, erabi_now_ms(&broker->loop), broker->loop.mono_ms);
-    uv_check_init(uv, &broker->flush);
+    uv_check_init(broker->uv, &broker->flush);
     broker->flush.data = broker;
     uv_check_start(&broker->flush, on_turn);
+    broker->network_up = true;
     erabi_audit_on_head(broker->audit, on_head, broker);
     erabi_record_admin(broker->audit, "start", broker->owner.party, "done");
-
-    r = erabi_network_start(broker);
+    int r = load_states(broker);
+    if (r == 0)
+        r = erabi_network_start(broker);
     if (r == 0)
         r = start_runners(broker);
-    struct erabi_journal_load load = {load_pending, load_mark, load_revoked, load_state, broker};
+    struct erabi_journal_load load = {load_pending, load_mark, load_revoked, NULL, broker};
     if (r == 0)
         r = erabi_journal_load(broker->journal, erabi_now_ms(&broker->loop), &load);
-    if (r == 0) {
-        r = erabi_admin_new(&broker->admin, uv, broker->config->admin_socket, erabi_verbs, broker);
-        if (r < 0)
-            complain(broker->config->admin_socket, r);
-    }
-    return r;
+    return r == 0 ? open_admin(broker) : r;
+}
+
+int erabi_broker_start(struct erabi_broker *broker, uv_loop_t *uv, const struct erab_broker_options *options)
+{
+    *broker = (struct erabi_broker){.uv = uv, .log = options->log, .log_user = options->user};
+    broker->config_path = strdup(options->config);
+    if (!broker->config_path || sodium_init() < 0)
+        return -ENOMEM;
+    int r = read_files(broker, options->config);
+    if (r == 0)
+        r = erabi_loop_init(&broker->loop, uv, 0, on_tick, on_time, broker);
+    if (r < 0)
+        return r;
+    broker->loop_up = true;
+    r = open_stores(broker);
+    if (r == 0)
+        r = build_pipeline(broker);
+    return r == 0 ? start_network(broker) : r;
 }
 
 /* ---- stop: runners first (they bring devices into the safe state), then the network, then the stores ---- */
+
+static void on_last_closed(uv_handle_t *handle)
+{
+    struct erabi_broker *broker = handle->data;
+    broker->closed(broker->closed_user);
+}
+
+/* Handles closed in one turn end in no fixed order: one more turn, and all of them are gone. */
+static void on_almost_closed(uv_handle_t *handle)
+{
+    struct erabi_broker *broker = handle->data;
+    uv_idle_init(broker->uv, &broker->last);
+    uv_close((uv_handle_t *)&broker->last, on_last_closed);
+}
 
 static void on_store_closed(void *user)
 {
     struct erabi_broker *broker = user;
     broker->journal = NULL;
-    erabi_audit_close(broker->audit);
+    if (broker->audit)
+        erabi_audit_close(broker->audit);
     broker->audit = NULL;
+    uv_idle_init(broker->uv, &broker->last);
+    broker->last.data = broker;
+    uv_close((uv_handle_t *)&broker->last, on_almost_closed);
 }
 
-static void on_network_closed(void *user)
+static void on_network_closed(struct erabi_broker *broker)
+{
+    if (broker->network_up) {
+        erabi_record_admin(broker->audit, "stop", broker->owner.party, "done");
+        uv_close((uv_handle_t *)&broker->flush, NULL);
+    }
+    if (broker->loop_up)
+        erabi_loop_close(&broker->loop);
+    if (broker->journal)
+        erabi_journal_close(broker->journal, on_store_closed, broker);
+    else
+        on_store_closed(broker);
+}
+
+void erabi_broker_part_closed(void *user)
 {
     struct erabi_broker *broker = user;
-    if (--broker->closing > 0)
-        return;
-    erabi_record_admin(broker->audit, "stop", broker->owner.party, "done");
-    uv_close((uv_handle_t *)&broker->flush, NULL);
-    erabi_loop_close(&broker->loop);
-    erabi_journal_close(broker->journal, on_store_closed, broker);
+    if (--broker->closing == 0)
+        on_network_closed(broker);
 }
 
 static void on_runner_gone(void *user)
@@ -295,17 +376,21 @@ static void on_runner_gone(void *user)
     struct erabi_broker *broker = user;
     if (--broker->closing > 0)
         return;
-    broker->closing = 1 + (broker->admin != NULL);
+    broker->closing = 1 + (broker->admin != NULL) + (broker->transport != NULL) + (broker->reload != NULL);
     if (broker->admin)
-        erabi_admin_stop(broker->admin, on_network_closed, broker);
-    erabi_transport_stop(broker->transport, on_network_closed, broker);
+        erabi_admin_stop(broker->admin, erabi_broker_part_closed, broker);
+    if (broker->transport)
+        erabi_transport_stop(broker->transport, erabi_broker_part_closed, broker);
+    erabi_broker_part_closed(broker);
 }
 
-void erabi_broker_stop(struct erabi_broker *broker)
+void erabi_broker_stop(struct erabi_broker *broker, void (*closed)(void *user), void *user)
 {
     if (broker->stopping)
         return;
     broker->stopping = true;
+    broker->closed = closed;
+    broker->closed_user = user;
     broker->closing = (int)broker->n_runners + 1;
     for (size_t i = 0; i < broker->n_runners; i++)
         erabi_runner_stop(broker->runners[i], on_runner_gone, broker);
@@ -314,14 +399,19 @@ void erabi_broker_stop(struct erabi_broker *broker)
 
 void erabi_broker_deinit(struct erabi_broker *broker)
 {
+    bool owned = broker->pipeline.snapshot != NULL; /* then the snapshot frees these three */
     erabi_pipeline_deinit(&broker->pipeline);
-    erabi_policy_deinit(&broker->policies);
-    erabi_registry_free(broker->registry);
-    erabi_profile_free(broker->profile);
-    erabi_config_free(broker->config);
+    if (!owned) {
+        erabi_registry_free(broker->registry);
+        erabi_profile_free(broker->profile);
+        erabi_config_free(broker->config);
+    }
     erab_identity_wipe(&broker->owner);
+    json_decref(broker->reload_report);
+    free(broker->config_path);
     free(broker->gates);
     free(broker->uplinks);
     free(broker->runners);
-    erabi_loop_deinit(&broker->loop);
+    if (broker->loop_up)
+        erabi_loop_deinit(&broker->loop);
 }

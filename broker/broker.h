@@ -2,6 +2,8 @@
 #ifndef ERABI_BROKER_H
 #define ERABI_BROKER_H
 
+#include <erab/broker.h>
+
 #include "admin/admin.h"
 #include "host/runner.h"
 #include "pipeline.h"
@@ -9,7 +11,8 @@
 /* A listener with the interface that it serves (ERAB_IF_NONE: the local one). */
 struct erabi_gate {
     enum erab_interface interface;
-    struct erabi_listener *listener;
+    struct erabi_listener *listener; /* NULL while the interface is isolated */
+    char endpoint[ERABI_ENDPOINT_MAX]; /* where it listened before that */
 };
 
 /* An uplink: two dialled connections to another firm part's broker. */
@@ -27,11 +30,17 @@ struct erabi_uplink {
 struct erabi_broker {
     uv_loop_t *uv;
     struct erabi_loop loop;
-    struct erabi_config *config;
+    struct erabi_config *config; /* these three are parts of the pipeline's snapshot, once there is one */
     struct erabi_profile *profile;
-    struct erab_identity owner;
     struct erabi_registry *registry;
-    struct erabi_policy_chain policies;
+    struct erab_identity owner;
+    erab_broker_log log; /* NULL: nobody listens */
+    void *log_user;
+    char *config_path;
+    struct erabi_reload *reload; /* being read */
+    bool reload_again;           /* asked for meanwhile */
+    uint64_t reload_serial;      /* of the last one that ended */
+    json_t *reload_report;
     struct erabi_journal *journal;
     struct erabi_audit *audit;
     struct erabi_transport *transport;
@@ -50,23 +59,52 @@ struct erabi_broker {
     bool revocation_lost; /* the journal did not take the last one: said by the verb, to be repeated */
     uint64_t floor_ms; /* wall clock last persisted */
     int closing; /* parts that still close */
-    bool stopping;
+    bool stopping, loop_up, network_up;
+    uv_idle_t last; /* closed after everything else */
+    void (*closed)(void *user);
+    void *closed_user;
 };
 
-/* Everything up and listening, or a negative errno with a line on stderr that says what and where. */
-int erabi_broker_start(struct erabi_broker *broker, uv_loop_t *uv, const char *config_path);
-/* Closes everything in order; the loop runs out when it is done. */
-void erabi_broker_stop(struct erabi_broker *broker);
+/* Everything up and listening, or a negative errno and a line in the log that says what and where; then stop it, too.
+ * `options` is borrowed for the call. */
+int erabi_broker_start(struct erabi_broker *broker, uv_loop_t *uv, const struct erab_broker_options *options);
+/* Closes everything in order, then calls `closed` from the loop; only after that deinit. */
+void erabi_broker_stop(struct erabi_broker *broker, void (*closed)(void *user), void *user);
 void erabi_broker_deinit(struct erabi_broker *broker);
 
-/* Every fault of a configuration, a line each, on stderr. */
-void erabi_broker_print_errors(const struct erabi_config_errors *errors);
+/* One line for the operator. `broker` is a struct erabi_broker. */
+void erabi_broker_say(void *broker, const char *format, ...) __attribute__((format(printf, 2, 3)));
+/* Every fault of a configuration, a line each. */
+void erabi_broker_tell_errors(erab_broker_log log, void *user, const struct erabi_config_errors *errors);
+/* Fills the policy chain of a new snapshot from its configuration. 0 or a negative errno. */
+int erabi_broker_policies(struct erabi_snapshot *snapshot);
+/* A part that was waited for at the stop has ended. */
+void erabi_broker_part_closed(void *broker);
+
+/* reload.c: reads the configuration anew, on a thread of libuv's pool; takes over all of it or nothing. */
+void erabi_broker_reload(struct erabi_broker *broker);
+json_t *erabi_verb_reload(void *user, const json_t *request, const char **error);
+json_t *erabi_verb_reload_status(void *user, const json_t *request, const char **error);
+
+/* isolate.c: an interface is closed as a whole and stays so over restarts, until it is joined again. */
+#define ERABI_STATE_ISOLATED "isolated"
+void erabi_isolate_restore(struct erabi_broker *broker, struct erabi_slice value);
+json_t *erabi_isolated_names(const struct erabi_broker *broker);
+json_t *erabi_verb_isolate(void *user, const json_t *request, const char **error);
+json_t *erabi_verb_join(void *user, const json_t *request, const char **error);
 
 /* network.c: listeners, uplinks, sessions. */
 int erabi_network_start(struct erabi_broker *broker);
 /* Cuts every connection of the attachments behind this party and drops what waits for them. */
 void erabi_network_cut(struct erabi_broker *broker, uint32_t party, enum erab_reason reason);
 void erabi_network_tick(struct erabi_broker *broker);
+void erabi_network_cut_target(struct erabi_broker *broker, const struct erabi_target *target, enum erab_reason reason,
+                              const char *detail);
+/* After a new snapshot: cuts the sessions whose key it does not have any more, or not so. */
+void erabi_network_reconfigured(struct erabi_broker *broker);
+/* Closes the listeners and uplinks of an interface and all its connections, or opens them again. */
+void erabi_network_isolate(struct erabi_broker *broker, enum erab_interface interface);
+int erabi_network_join(struct erabi_broker *broker, enum erab_interface interface);
 
 /* verbs.c: what the admin socket can do. */
 extern const struct erabi_admin_verb erabi_verbs[];

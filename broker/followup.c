@@ -58,6 +58,12 @@ static void on_dropped(void *user, struct erabi_delivery *delivery)
     tell_sender(dropping->pipeline, delivery, ERAB_REFUSED, dropping->reason);
 }
 
+void erabi_followup_drop(struct erabi_pipeline *pipeline, const struct erabi_delivery *delivery,
+                         enum erab_reason reason)
+{
+    tell_sender(pipeline, delivery, ERAB_REFUSED, reason);
+}
+
 void erabi_pipeline_drop(struct erabi_pipeline *pipeline, struct erabi_target *target, enum erab_reason reason)
 {
     struct dropping dropping = {pipeline, reason};

@@ -1,6 +1,5 @@
 /* Joins the transport to sessions: who may connect, what a connection belongs to, how one is cut. */
 #include <errno.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -19,12 +18,12 @@ static const char *interface_text(const struct erabi_gate *gate)
     return !gate ? "uplink" : gate->interface == ERAB_IF_NONE ? "local" : erab_interface_name(gate->interface);
 }
 
-static bool belongs(const struct erabi_attachment *attachment, const struct erabi_gate *gate)
+static bool belongs(const struct erabi_attachment *attachment, enum erab_interface interface)
 {
     bool local = attachment->kind == ERABI_ATTACH_LOCAL || attachment->kind == ERABI_ATTACH_ADAPTER;
-    if (gate->interface == ERAB_IF_NONE)
+    if (interface == ERAB_IF_NONE)
         return local;
-    return !local && (attachment->interfaces == 0 || (attachment->interfaces >> gate->interface & 1));
+    return !local && (attachment->interfaces == 0 || (attachment->interfaces >> interface & 1));
 }
 
 static enum erabi_admission on_key(void *user, struct erabi_listener *listener, const uint8_t key[ERABI_KEY_SIZE],
@@ -40,7 +39,7 @@ static enum erabi_admission on_key(void *user, struct erabi_listener *listener, 
         *reason = ERAB_REASON_REVOKED;
         return ERABI_REFUSE;
     }
-    if (!belongs(attachment, gate_of(listener))) {
+    if (!belongs(attachment, gate_of(listener)->interface)) {
         *reason = ERAB_REASON_WRONG_INTERFACE;
         return ERABI_REFUSE;
     }
@@ -159,14 +158,19 @@ static void cut_session(struct erabi_session *session, enum erab_reason reason)
     erabi_connection_cut(session->connection, reason);
 }
 
-static void on_offence(void *user, struct erabi_session *session, enum erab_reason reason, const char *detail)
+static void offend(struct erabi_broker *broker, struct erabi_session *session, enum erab_reason reason,
+                   const char *detail)
 {
-    struct erabi_broker *broker = user;
     const struct erabi_attachment *attachment = session->target->attachment;
     erabi_record_connection(broker->audit, "cut", attachment->name, erab_interface_name(session->target->interface),
                             erabi_connection_address(session->connection), erabi_connection_key(session->connection),
                             reason, detail);
     cut_session(session, reason);
+}
+
+static void on_offence(void *user, struct erabi_session *session, enum erab_reason reason, const char *detail)
+{
+    offend(user, session, reason, detail);
 }
 
 static void on_bound(void *user, struct erabi_session *session)
@@ -191,7 +195,7 @@ static int listen_on(struct erabi_broker *broker, size_t i, enum erab_interface 
     char error[256];
     int r = erab_identity_load(&identity, key_file, error, sizeof(error));
     if (r < 0) {
-        fprintf(stderr, "erabd: %s\n", error);
+        erabi_broker_say(broker, "%s", error);
         return r;
     }
     broker->gates[i].interface = interface;
@@ -199,11 +203,23 @@ static int listen_on(struct erabi_broker *broker, size_t i, enum erab_interface 
                                &broker->gates[i]);
     erab_identity_wipe(&identity);
     if (r < 0)
-        fprintf(stderr, "erabd: cannot listen on %s: %s\n", endpoint, strerror(-r));
+        erabi_broker_say(broker, "cannot listen on %s: %s", endpoint, strerror(-r));
     else
-        fprintf(stderr, "erabd: %s listens on %s\n", interface ? erab_interface_name(interface) : "local",
-                erabi_listener_endpoint(broker->gates[i].listener));
+        erabi_broker_say(broker, "%s listens on %s", interface ? erab_interface_name(interface) : "local",
+                         erabi_listener_endpoint(broker->gates[i].listener));
     return r;
+}
+
+/* A listener of the configuration, unless its interface is isolated. */
+static int open_gate(struct erabi_broker *broker, size_t i)
+{
+    const struct erabi_config_listener *config = &broker->config->listeners[i];
+    struct erabi_gate *gate = &broker->gates[i];
+    gate->interface = (enum erab_interface)config->interface;
+    if (broker->pipeline.isolated >> gate->interface & 1)
+        return 0;
+    return listen_on(broker, i, gate->interface, gate->endpoint[0] ? gate->endpoint : config->endpoint,
+                     config->key_file);
 }
 
 static int dial(struct erabi_broker *broker, struct erabi_uplink *uplink, const struct erabi_config_uplink *config)
@@ -213,16 +229,18 @@ static int dial(struct erabi_broker *broker, struct erabi_uplink *uplink, const 
     uplink->config = config;
     uplink->attachment = erabi_registry_key(broker->registry, config->server_key);
     if (!party || !uplink->attachment) {
-        fprintf(stderr, "erabd: uplink to %s: no such party in the configuration\n", config->party);
+        erabi_broker_say(broker, "uplink to %s: no such party in the configuration", config->party);
         return -ENOENT;
     }
     uplink->interface = erabi_profile_pair(broker->profile, owner->role, party->role).interface;
+    if (broker->pipeline.isolated >> uplink->interface & 1)
+        return 0;
     for (int i = 0; i < 2; i++) {
         uplink->dials[i] = (struct erabi_dial){.uplink = uplink, .group = (enum erab_lane_group)(i + 1)};
         int r = erabi_transport_dial(broker->transport, &uplink->dials[i].dialer, config->endpoint, config->server_key,
                                      broker->owner.curve_secret, &uplink->dials[i]);
         if (r < 0) {
-            fprintf(stderr, "erabd: uplink to %s at %s: %s\n", config->party, config->endpoint, strerror(-r));
+            erabi_broker_say(broker, "uplink to %s at %s: %s", config->party, config->endpoint, strerror(-r));
             return r;
         }
     }
@@ -251,8 +269,7 @@ int erabi_network_start(struct erabi_broker *broker)
     if (r < 0 || !broker->gates || !broker->uplinks)
         return r < 0 ? r : -ENOMEM;
     for (size_t i = 0; i < config->n_listeners && r == 0; i++, broker->n_gates++)
-        r = listen_on(broker, i, (enum erab_interface)config->listeners[i].interface, config->listeners[i].endpoint,
-                      config->listeners[i].key_file);
+        r = open_gate(broker, i);
     if (r == 0 && config->local.mark.line)
         r = listen_on(broker, broker->n_gates++, ERAB_IF_NONE, config->local.endpoint, config->local.key_file);
     for (size_t i = 0; i < config->n_uplinks && r == 0; i++)
@@ -272,6 +289,66 @@ void erabi_network_cut(struct erabi_broker *broker, uint32_t party, enum erab_re
         if (attachment->party == party)
             erabi_pipeline_drop(&broker->pipeline, broker->pipeline.targets[i], reason);
     }
+}
+
+/* ---- what changes while the broker runs ---- */
+
+void erabi_network_cut_target(struct erabi_broker *broker, const struct erabi_target *target, enum erab_reason reason,
+                              const char *detail)
+{
+    for (struct erabi_session *s = broker->sessions; s; s = s->next)
+        if (s->target == target && !s->cut)
+            offend(broker, s, reason, detail);
+}
+
+void erabi_network_reconfigured(struct erabi_broker *broker)
+{
+    for (size_t i = 0; i < broker->config->n_uplinks; i++) {
+        broker->uplinks[i].config = &broker->config->uplinks[i];
+        broker->uplinks[i].attachment = erabi_registry_key(broker->registry, broker->config->uplinks[i].server_key);
+    }
+    for (struct erabi_session *s = broker->sessions; s; s = s->next) {
+        const struct erabi_attachment *a = s->target->attachment;
+        bool known = erabi_registry_key(broker->registry, erabi_connection_key(s->connection)) == a;
+        if (!s->cut && (!known || a->revoked || (!s->dialled && !belongs(a, s->target->interface))))
+            offend(broker, s, ERAB_REASON_UNKNOWN_KEY, "the configuration has this key no more");
+    }
+    erabi_transport_limit(broker->transport, (uint32_t)broker->config->limits.connections);
+}
+
+void erabi_network_isolate(struct erabi_broker *broker, enum erab_interface interface)
+{
+    for (size_t i = 0; i < broker->n_gates; i++) {
+        struct erabi_gate *gate = &broker->gates[i];
+        if (gate->interface != interface || !gate->listener)
+            continue;
+        erabi_copy_text(gate->endpoint, sizeof(gate->endpoint), erabi_listener_endpoint(gate->listener));
+        erabi_transport_unlisten(broker->transport, gate->listener, ERAB_REASON_BREAKER_OPEN);
+        gate->listener = NULL;
+    }
+    for (struct erabi_session *s = broker->sessions; s; s = s->next)
+        if (s->target->interface == interface && !s->cut)
+            offend(broker, s, ERAB_REASON_BREAKER_OPEN, "the interface is isolated");
+    for (size_t i = 0; i < broker->config->n_uplinks; i++) {
+        for (int k = 0; k < 2 && broker->uplinks[i].interface == interface; k++) {
+            struct erabi_dial *d = &broker->uplinks[i].dials[k];
+            if (d->dialer)
+                erabi_transport_undial(broker->transport, d->dialer, ERAB_REASON_BREAKER_OPEN);
+            d->dialer = NULL;
+        }
+    }
+}
+
+int erabi_network_join(struct erabi_broker *broker, enum erab_interface interface)
+{
+    int r = 0;
+    for (size_t i = 0; i < broker->config->n_listeners && r == 0; i++)
+        if (broker->gates[i].interface == interface && !broker->gates[i].listener)
+            r = open_gate(broker, i);
+    for (size_t i = 0; i < broker->config->n_uplinks && r == 0; i++)
+        if (broker->uplinks[i].interface == interface && !broker->uplinks[i].dials[0].dialer)
+            r = dial(broker, &broker->uplinks[i], &broker->config->uplinks[i]);
+    return r;
 }
 
 void erabi_network_tick(struct erabi_broker *broker)

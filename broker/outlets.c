@@ -107,7 +107,7 @@ int erabi_pipeline_restore(struct erabi_pipeline *pipeline, const struct erabi_j
     struct erabi_target *target = NULL;
     if (from && to && !from->revoked && !to->revoked) {
         struct erabi_profile_pair pair = erabi_profile_pair(pipeline->profile, from->role, to->role);
-        if (pair.interface != ERAB_IF_NONE)
+        if (pair.interface != ERAB_IF_NONE && !(pipeline->isolated >> pair.interface & 1))
             target = erabi_pipeline_target(pipeline, to->index, pair.interface, header.type);
     }
     if (!target) /* the configuration has changed: what no link carries any more is not sent */
@@ -124,10 +124,12 @@ void erabi_pipeline_deinit(struct erabi_pipeline *pipeline)
 {
     for (size_t i = 0; i < pipeline->n_targets; i++) {
         erabi_target_deinit(pipeline->targets[i], NULL, NULL);
+        free(pipeline->targets[i]->gone);
         free(pipeline->targets[i]);
     }
     free(pipeline->targets);
     free(pipeline->outlets);
     free(pipeline->seqs);
     erabi_known_deinit(&pipeline->known);
+    erabi_snapshot_unref(pipeline->snapshot);
 }

@@ -11,6 +11,7 @@ enum step { NEXT, REFUSE, WAIT, END };
 /* One message on its way. Heap-allocated, for the commit is waited for. */
 struct passage {
     struct erabi_pipeline *pipeline;
+    struct erabi_snapshot *snapshot; /* a reference: a reload may come while the commit is waited for */
     struct erabi_target *source;
     const struct erabi_attachment *attachment;
     struct erabi_envelope envelope; /* views into the packet until `parcel` holds a copy */
@@ -213,6 +214,8 @@ static void judge_link(struct passage *p, struct link *link)
         return;
     }
     link_interface(p, link);
+    if (!link->reason && p->pipeline->isolated >> link->interface & 1)
+        link->reason = ERAB_REASON_BREAKER_OPEN;
     if (link->reason)
         return;
     struct erabi_profile_flow flow = erabi_profile_flow(p->pipeline->profile, p->header.type, link->interface,
@@ -367,7 +370,8 @@ static enum step step_deliver(struct passage *p)
     }
     for (size_t i = 0; i < p->n_links; i++) {
         struct link *link = &p->links[i];
-        if (link->reason || link->target == NULL)
+        if (link->reason || link->target == NULL ||
+            erabi_pipeline_late(pipeline, link->target, link->interface, p->parcel, link->row))
             continue;
         if (erabi_target_push(link->target, p->parcel, link->row) < 0) {
             erabi_record_link(pipeline->audit, &p->header, link->to->id, ERAB_REASON_QUEUE_FULL);
@@ -412,6 +416,7 @@ static void finish(struct passage *p)
     erab_body_free(p->body);
     erabi_parcel_unref(p->parcel);
     free(p->links);
+    erabi_snapshot_unref(p->snapshot);
     free(p);
 }
 
@@ -463,6 +468,7 @@ static void begin(struct erabi_pipeline *pipeline, struct erabi_target *source, 
     if (!p)
         return; /* nothing was promised yet: the sender sends it again */
     p->pipeline = pipeline;
+    p->snapshot = erabi_snapshot_ref(pipeline->snapshot);
     p->source = source;
     p->attachment = source->attachment;
     p->header = *header;

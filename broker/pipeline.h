@@ -18,6 +18,7 @@
 #include "route/answer.h"
 #include "route/known.h"
 #include "route/session.h"
+#include "snapshot.h"
 
 /* The lifetimes that a sender may give (PROTOCOL.md). */
 #define ERABI_COMMAND_LIFE_MS 3600000u
@@ -27,6 +28,7 @@
 
 struct erabi_pipeline {
     struct erabi_loop *loop;
+    struct erabi_snapshot *snapshot; /* a reference; the four below are its parts */
     const struct erabi_config *config;
     const struct erabi_profile *profile;
     struct erabi_registry *registry;
@@ -41,6 +43,7 @@ struct erabi_pipeline {
     uint64_t *seqs;                /* by party index: of the broker's own answers */
     struct erabi_attachment self; /* of what the broker says for its owner */
     size_t passages;
+    uint64_t isolated; /* bits 1 << enum erab_interface: nothing passes there */
 };
 
 /* The target of an attachment on an interface (ERAB_IF_NONE: the local endpoint), made when first asked for;
@@ -52,6 +55,26 @@ struct erabi_target *erabi_pipeline_outlet(struct erabi_pipeline *pipeline,
  * owner) a local application that takes the type; NULL when there is none. */
 struct erabi_target *erabi_pipeline_target(struct erabi_pipeline *pipeline, uint32_t party,
                                            enum erab_interface interface, enum erab_type type);
+/* swap.c: puts another snapshot into the place of the present one. Prepare does all that may fail; then either swap or
+ * undo. Every target goes over to the attachment of the new snapshot; `cut` is called for those that ended or
+ * are another party's now, and what waited there is told to its senders. The old snapshot's reference is given back. */
+struct erabi_swap {
+    struct erabi_snapshot *snapshot;
+    struct erabi_target **outlets;
+    uint64_t *seqs;
+    const struct erabi_attachment **next; /* by target */
+    bool *emptied;                        /* by target */
+};
+int erabi_pipeline_swap_prepare(struct erabi_swap *swap, struct erabi_pipeline *pipeline,
+                                struct erabi_snapshot *snapshot);
+void erabi_pipeline_swap(struct erabi_swap *swap, struct erabi_pipeline *pipeline,
+                         void (*cut)(void *user, struct erabi_target *target), void *user);
+void erabi_pipeline_swap_undo(struct erabi_swap *swap, struct erabi_pipeline *pipeline);
+/* An interface is isolated from now on, or joined again; what waits for links of it is told to its senders. */
+void erabi_pipeline_isolate(struct erabi_pipeline *pipeline, enum erab_interface interface, bool isolated);
+/* True when the link was closed while the message waited for its commit: its sender is told. */
+bool erabi_pipeline_late(struct erabi_pipeline *pipeline, const struct erabi_target *target,
+                         enum erab_interface interface, struct erabi_parcel *parcel, int64_t row);
 /* One envelope of a bound session. */
 void erabi_pipeline_receive(struct erabi_pipeline *pipeline, struct erabi_session *session,
                             const struct erab_header *header, const struct erabi_envelope *envelope);
@@ -62,6 +85,9 @@ void erabi_pipeline_originate(struct erabi_pipeline *pipeline, const struct erab
  * its broker) takes the message out of the outbox. */
 void erabi_followup_cancel(struct erabi_pipeline *pipeline, const struct erab_header *header,
                            const Erab__V1__DispatchCancel *cancel);
+/* What was accepted does not go out any more: its row ends and its sender is told. */
+void erabi_followup_drop(struct erabi_pipeline *pipeline, const struct erabi_delivery *delivery,
+                         enum erab_reason reason);
 void erabi_followup_receipt(struct erabi_pipeline *pipeline, struct erabi_target *source,
                             const Erab__V1__Receipt *receipt);
 /* heads.c: the heads of the audit logs, ours to others and theirs here. */

@@ -22,14 +22,15 @@ static json_t *health(void *user, const json_t *request, const char **error)
     }
     json_t *listeners = json_array();
     for (size_t i = 0; listeners && i < broker->n_gates; i++)
-        json_array_append_new(listeners, json_pack("{s:s, s:s}", "interface",
+        if (broker->gates[i].listener)
+            json_array_append_new(listeners, json_pack("{s:s, s:s}", "interface",
                                                    erab_interface_name(broker->gates[i].interface), "endpoint",
                                                    erabi_listener_endpoint(broker->gates[i].listener)));
-    return json_pack("{s:s, s:b, s:s, s:I, s:I, s:I, s:I, s:o, s:o}", "owner", broker->owner.party, "ready",
+    return json_pack("{s:s, s:b, s:s, s:I, s:I, s:I, s:I, s:o, s:o, s:o}", "owner", broker->owner.party, "ready",
                      erabi_pipeline_ready(&broker->pipeline), "not_ready_because", why, "connections",
                      (json_int_t)stats.connections, "packets_in", (json_int_t)stats.packets_in, "packets_out",
                      (json_int_t)stats.packets_out, "refused", (json_int_t)stats.refused, "listeners", listeners,
-                     "peers", peers);
+                     "peers", peers, "isolated", erabi_isolated_names(broker));
 }
 
 static json_t *party_revoke(void *user, const json_t *request, const char **error)
@@ -61,4 +62,9 @@ static json_t *party_revoke(void *user, const json_t *request, const char **erro
     return json_pack("{s:s, s:b}", "party", id, "already", r == 1);
 }
 
-const struct erabi_admin_verb erabi_verbs[] = {{"health", health}, {"party-revoke", party_revoke}, {NULL, NULL}};
+const struct erabi_admin_verb erabi_verbs[] = {{"health", health}, {"party-revoke", party_revoke},
+                                               {"isolate", erabi_verb_isolate},
+                                               {"join", erabi_verb_join},
+                                               {"config-reload", erabi_verb_reload},
+                                               {"config-status", erabi_verb_reload_status},
+                                               {NULL, NULL}};

@@ -256,11 +256,11 @@ int erabi_admin_new(struct erabi_admin **out, uv_loop_t *loop, const char *path,
     a->pipe.data = a;
     a->handles = 1;
     r = erabi_copy_text(a->path, sizeof(a->path), path) ? 0 : -ENAMETOOLONG;
-    /* The mode is right from the first moment: the mask rules what bind makes. */
-    mode_t before = umask(0177);
+    /* The mode is right before anybody can connect. Not by umask, which belongs to the whole process. */
     if (r == 0)
         r = uv_pipe_bind(&a->pipe, path);
-    umask(before);
+    if (r == 0 && chmod(path, 0600) < 0)
+        r = -errno;
     if (r == 0)
         r = uv_listen((uv_stream_t *)&a->pipe, ERABI_ADMIN_CLIENTS, on_connection);
     if (r < 0) {

@@ -161,8 +161,8 @@ static void on_process_closed(uv_handle_t *handle)
 static void on_exit_of(uv_process_t *process, int64_t status, int signal)
 {
     struct erabi_runner *runner = process->data;
-    fprintf(stderr, "erabd: adapter %s ended (status %d, signal %d)%s\n", runner->adapter->instance, (int)status,
-            signal, runner->stopping ? "" : ", is started again");
+    runner->wiring.say(runner->wiring.user, "adapter %s ended (status %d, signal %d)%s", runner->adapter->instance,
+                       (int)status, signal, runner->stopping ? "" : ", is started again");
     runner->wiring.on_event(runner->wiring.user, runner->adapter->instance, "ended");
     uv_close((uv_handle_t *)process, on_process_closed);
 }
@@ -192,8 +192,8 @@ static void start_process(struct erabi_runner *runner)
     }
     runner->running = r == 0;
     if (r < 0)
-        fprintf(stderr, "erabd: adapter %s: erab-runner cannot be started: %s\n", runner->adapter->instance,
-                strerror(-r));
+        runner->wiring.say(runner->wiring.user, "adapter %s: erab-runner cannot be started: %s",
+                           runner->adapter->instance, strerror(-r));
     runner->wiring.on_event(runner->wiring.user, runner->adapter->instance, r < 0 ? "not started" : "started");
 }
 
@@ -213,6 +213,15 @@ int erabi_runner_new(struct erabi_runner **out, uv_loop_t *loop, const struct er
     start_process(runner);
     *out = runner;
     return 0;
+}
+
+void erabi_runner_rewire(struct erabi_runner *runner, const struct erabi_config *config,
+                         const struct erabi_config_adapter *adapter, bool restart)
+{
+    runner->wiring.config = config;
+    runner->adapter = adapter;
+    if (restart && runner->running && !runner->stopping)
+        uv_process_kill(&runner->process, SIGTERM);
 }
 
 void erabi_runner_stop(struct erabi_runner *runner, void (*done)(void *user), void *user)

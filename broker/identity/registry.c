@@ -19,12 +19,17 @@ struct party {
     erabi_key_bytes sign_keys[SIGN_KEYS_MAX];
     const uint8_t *key; /* by which it is reached; in a key row */
     uint32_t next;      /* in its hash chain */
+    uint32_t attached;  /* the attachment of its own entry, or ERABI_PARTY_NONE */
+    bool gone;          /* no longer in the configuration: only its index is kept */
+    bool banned;        /* revoked for good, also while it is gone */
 };
 
 struct attached {
     struct erabi_attachment seen;
     erabi_party_text name;
     uint32_t *speaks_for;
+    erabi_key_bytes proxy; /* an adapter's sign key */
+    bool has_proxy;
 };
 
 struct key_row {
@@ -45,6 +50,11 @@ struct erabi_registry {
     uint32_t n_keys, most_keys;
     struct erabi_config_adapter *adapters; /* names and parties only */
     size_t n_adapters;
+    erabi_party_text *absent; /* revoked ids that no configuration has named so far */
+    size_t n_absent;
+    bool absent_lost;
+    erabi_key_bytes owner_key;
+    bool has_owner_key;
     erabi_registry_persist persist;
     void *user;
 };
@@ -59,12 +69,18 @@ static uint32_t bucket(const struct erabi_registry *r, const void *bytes, size_t
     return (uint32_t)hash.number & (r->buckets - 1);
 }
 
-static struct party *find_party(const struct erabi_registry *r, const char *id)
+static struct party *find_slot(const struct erabi_registry *r, const char *id)
 {
     uint32_t i = r->by_id[bucket(r, id, strnlen(id, ERAB_PARTY_MAX + 1))];
     while (i != ERABI_PARTY_NONE && strcmp(r->parties[i].id, id) != 0)
         i = r->parties[i].next;
     return i == ERABI_PARTY_NONE ? NULL : &r->parties[i];
+}
+
+static struct party *find_party(const struct erabi_registry *r, const char *id)
+{
+    struct party *p = find_slot(r, id);
+    return p && !p->gone ? p : NULL;
 }
 
 static struct key_row *find_key(const struct erabi_registry *r, const uint8_t key[ERAB_KEY_SIZE])
@@ -107,28 +123,37 @@ static int add_sign_key(struct party *p, const uint8_t *key)
     return 0;
 }
 
-static int add_party(struct erabi_registry *r, const struct erabi_config_party *from)
+/* A new index for this id; it is gone until a configuration fills it. */
+static struct party *add_slot(struct erabi_registry *r, const char *id)
 {
-    if (find_party(r, from->id))
-        return -EEXIST;
-    uint32_t index = r->n_parties;
-    struct party *p = &r->parties[index];
-    erabi_copy_text(p->id, sizeof(p->id), from->id);
-    erabi_copy_text(p->firm, sizeof(p->firm), from->firm);
-    erabi_copy_text(p->represented_by, sizeof(p->represented_by), from->represented_by);
-    p->seen = (struct erabi_registry_party){
-        .index = index,
-        .id = p->id,
-        .role = (enum erab_role)from->role,
-        .firm = p->firm,
-        .represented_by = p->represented_by,
-        .sign_keys = p->sign_keys,
-        .local = from->attachment.kind == ERABI_ATTACH_LOCAL,
-    };
+    struct party *p = &r->parties[r->n_parties];
+    erabi_copy_text(p->id, sizeof(p->id), id);
+    p->seen = (struct erabi_registry_party){.index = r->n_parties,
+                                            .id = p->id,
+                                            .firm = p->firm,
+                                            .represented_by = p->represented_by,
+                                            .sign_keys = p->sign_keys,
+                                            .revoked = true};
+    p->attached = ERABI_PARTY_NONE;
+    p->gone = true;
     uint32_t *head = &r->by_id[bucket(r, p->id, strlen(p->id))];
     p->next = *head;
-    *head = index;
-    r->n_parties++;
+    *head = r->n_parties++;
+    return p;
+}
+
+static int add_party(struct erabi_registry *r, const struct erabi_config_party *from)
+{
+    struct party *p = find_slot(r, from->id);
+    if (p && !p->gone)
+        return -EEXIST;
+    if (!p)
+        p = add_slot(r, from->id);
+    erabi_copy_text(p->firm, sizeof(p->firm), from->firm);
+    erabi_copy_text(p->represented_by, sizeof(p->represented_by), from->represented_by);
+    p->seen.role = (enum erab_role)from->role;
+    p->seen.local = from->attachment.kind == ERABI_ATTACH_LOCAL;
+    p->seen.revoked = p->gone = false;
     for (size_t i = 0; i < from->n_sign_keys; i++)
         if (add_sign_key(p, from->sign_keys[i]) < 0)
             return -ENOSPC;
@@ -170,15 +195,17 @@ static int add_attachment(struct erabi_registry *r, enum erabi_attachment_kind k
     return 0;
 }
 
-static int attach_party(struct erabi_registry *r, const struct erabi_config_party *from, uint32_t index)
+static int attach_party(struct erabi_registry *r, const struct erabi_config_party *from)
 {
     if (from->attachment.kind == ERABI_ATTACH_NONE)
         return 0;
     uint32_t at;
-    int f = add_attachment(r, (enum erabi_attachment_kind)from->attachment.kind, index, from->id,
+    struct party *p = find_party(r, from->id);
+    int f = add_attachment(r, (enum erabi_attachment_kind)from->attachment.kind, p->seen.index, from->id,
                            from->attachment.speaks_for, from->attachment.n_speaks_for, &at);
     if (f < 0)
         return f;
+    p->attached = at;
     r->attachments[at].seen.interfaces = from->attachment.interfaces;
     r->attachments[at].seen.types = from->attachment.types;
     for (size_t i = 0; i < from->n_curve_keys; i++)
@@ -197,7 +224,10 @@ static int attach_uplink(struct erabi_registry *r, const struct erabi_config_upl
     erabi_copy_text(id, sizeof(id), uplink->party);
     uint32_t at;
     int f = add_attachment(r, ERABI_ATTACH_UPLINK, p->seen.index, id, &id, 1, &at);
-    return f < 0 ? f : add_key(r, uplink->server_key, at);
+    if (f < 0)
+        return f;
+    r->attachments[at].seen.dialled = true;
+    return add_key(r, uplink->server_key, at);
 }
 
 static int copy_adapters(struct erabi_registry *r, const struct erabi_config *config)
@@ -218,18 +248,19 @@ static int copy_adapters(struct erabi_registry *r, const struct erabi_config *co
     return 0;
 }
 
-static int make_room(struct erabi_registry *r, const struct erabi_config *config)
+static int make_room(struct erabi_registry *r, const struct erabi_config *config, size_t slots)
 {
+    size_t parties = config->n_parties + slots;
     size_t keys = ADAPTER_KEYS_MAX + config->n_uplinks;
     for (size_t i = 0; i < config->n_parties; i++)
         keys += config->parties[i].n_curve_keys;
     r->most_keys = (uint32_t)keys;
     r->buckets = 64;
-    while (r->buckets < 2 * keys || r->buckets < 2 * config->n_parties)
+    while (r->buckets < 2 * keys || r->buckets < 2 * parties)
         r->buckets *= 2;
     r->by_id = malloc(r->buckets * sizeof(*r->by_id));
     r->by_key = malloc(r->buckets * sizeof(*r->by_key));
-    r->parties = calloc(config->n_parties + 1, sizeof(*r->parties));
+    r->parties = calloc(parties + 1, sizeof(*r->parties));
     r->attachments = calloc(config->n_parties + config->n_uplinks + ADAPTER_KEYS_MAX, sizeof(*r->attachments));
     r->keys = calloc(keys, sizeof(*r->keys));
     if (!r->by_id || !r->by_key || !r->parties || !r->attachments || !r->keys)
@@ -248,6 +279,7 @@ void erabi_registry_free(struct erabi_registry *r)
     for (size_t i = 0; r->adapters && i <= r->n_adapters; i++)
         free(r->adapters[i].parties);
     free(r->adapters);
+    free(r->absent);
     free(r->by_id);
     free(r->by_key);
     free(r->parties);
@@ -256,13 +288,13 @@ void erabi_registry_free(struct erabi_registry *r)
     free(r);
 }
 
-static int fill(struct erabi_registry *r, const struct erabi_config *config, const uint8_t *owner_sign_key)
+static int fill(struct erabi_registry *r, const struct erabi_config *config)
 {
-    int f = make_room(r, config);
+    int f = 0;
     for (size_t i = 0; f == 0 && i < config->n_parties; i++)
         f = add_party(r, &config->parties[i]);
     for (size_t i = 0; f == 0 && i < config->n_parties; i++)
-        f = attach_party(r, &config->parties[i], (uint32_t)i);
+        f = attach_party(r, &config->parties[i]);
     for (size_t i = 0; f == 0 && i < config->n_uplinks; i++)
         f = attach_uplink(r, &config->uplinks[i]);
     if (f == 0)
@@ -273,7 +305,21 @@ static int fill(struct erabi_registry *r, const struct erabi_config *config, con
     if (!owner)
         return -ENOENT;
     r->owner = owner->seen.index;
-    return owner_sign_key ? add_sign_key(owner, owner_sign_key) : 0;
+    return r->has_owner_key ? add_sign_key(owner, r->owner_key) : 0;
+}
+
+static struct erabi_registry *empty(const uint8_t *owner_sign_key, erabi_registry_persist persist, void *user)
+{
+    struct erabi_registry *r = calloc(1, sizeof(*r));
+    if (!r)
+        return NULL;
+    randombytes_buf(r->seed, sizeof(r->seed));
+    r->persist = persist;
+    r->user = user;
+    r->has_owner_key = owner_sign_key != NULL;
+    if (owner_sign_key)
+        erabi_copy_bytes(r->owner_key, owner_sign_key, sizeof(r->owner_key));
+    return r;
 }
 
 int erabi_registry_new(struct erabi_registry **out, const struct erabi_config *config,
@@ -282,13 +328,12 @@ int erabi_registry_new(struct erabi_registry **out, const struct erabi_config *c
     *out = NULL;
     if (sodium_init() < 0)
         return -EIO;
-    struct erabi_registry *r = calloc(1, sizeof(*r));
+    struct erabi_registry *r = empty(owner_sign_key, persist, user);
     if (!r)
         return -ENOMEM;
-    randombytes_buf(r->seed, sizeof(r->seed));
-    r->persist = persist;
-    r->user = user;
-    int f = fill(r, config, owner_sign_key);
+    int f = make_room(r, config, 0);
+    if (f == 0)
+        f = fill(r, config);
     if (f < 0) {
         erabi_registry_free(r);
         return f;
@@ -315,6 +360,9 @@ int erabi_registry_add_adapter(struct erabi_registry *r, const char *instance, c
                            &at);
     if (f < 0)
         return f;
+    r->attachments[at].has_proxy = sign_key != NULL;
+    if (sign_key)
+        erabi_copy_bytes(r->attachments[at].proxy, sign_key, ERAB_KEY_SIZE);
     for (size_t i = 0; sign_key && i < r->attachments[at].seen.n_speaks_for; i++)
         if ((f = add_sign_key(&r->parties[r->attachments[at].speaks_for[i]], sign_key)) < 0)
             return f;
@@ -377,7 +425,7 @@ const erabi_key_bytes *erabi_registry_sign_keys(const struct erabi_registry *r, 
  * party says has no keys any more and is refused by its mark. */
 static void mark_revoked(struct erabi_registry *r, struct party *p)
 {
-    p->seen.revoked = true;
+    p->seen.revoked = p->banned = true;
     for (uint32_t i = 0; i < r->n_attachments; i++) {
         struct erabi_attachment *a = &r->attachments[i].seen;
         bool only = a->n_speaks_for == 1 && a->speaks_for[0] == p->seen.index;
@@ -405,7 +453,82 @@ int erabi_registry_revoke(struct erabi_registry *r, const char *id)
 
 void erabi_registry_restore_revoked(struct erabi_registry *r, const char *id)
 {
-    struct party *p = find_party(r, id);
-    if (p && p->seen.index != r->owner)
-        mark_revoked(r, p);
+    struct party *p = find_slot(r, id);
+    if (p) {
+        if (p->seen.index != r->owner)
+            mark_revoked(r, p);
+        return;
+    }
+    /* Nobody now; a later configuration may name it. */
+    erabi_party_text *more = realloc(r->absent, (r->n_absent + 1) * sizeof(*more));
+    r->absent_lost = r->absent_lost || !more;
+    if (!more)
+        return;
+    r->absent = more;
+    erabi_copy_text(r->absent[r->n_absent++], sizeof(*more), id);
+}
+
+/* ---- a new configuration: what was learned at run time goes over into it ---- */
+
+static int carry(struct erabi_registry *r, const struct erabi_registry *before)
+{
+    for (uint32_t i = 0; i < before->n_keys; i++) {
+        const struct attached *a = &before->attachments[before->keys[i].attachment];
+        if (a->seen.kind != ERABI_ATTACH_ADAPTER || a->seen.party != ERABI_PARTY_NONE)
+            continue;
+        int f = erabi_registry_add_adapter(r, a->name, before->keys[i].key, a->has_proxy ? a->proxy : NULL);
+        if (f < 0 && f != -ENOENT) /* -ENOENT: the instance is no longer in the configuration */
+            return f;
+    }
+    for (uint32_t i = 0; i < before->n_parties; i++)
+        if (before->parties[i].banned)
+            mark_revoked(r, &r->parties[i]);
+    for (size_t i = 0; i < before->n_absent; i++)
+        mark_revoked(r, find_slot(r, before->absent[i]));
+    return 0;
+}
+
+int erabi_registry_renew(struct erabi_registry **out, const struct erabi_config *config,
+                         const struct erabi_registry *before)
+{
+    *out = NULL;
+    size_t slots = before->n_parties + before->n_absent;
+    if (before->absent_lost)
+        return -ENOMEM;
+    if (slots > ERABI_SLOTS_MAX)
+        return -ENOSPC;
+    struct erabi_registry *r = empty(before->has_owner_key ? before->owner_key : NULL, before->persist, before->user);
+    if (!r)
+        return -ENOMEM;
+    int f = make_room(r, config, slots);
+    for (uint32_t i = 0; f == 0 && i < before->n_parties; i++)
+        add_slot(r, before->parties[i].id);
+    for (size_t i = 0; f == 0 && i < before->n_absent; i++)
+        if (!find_slot(r, before->absent[i]))
+            add_slot(r, before->absent[i]);
+    if (f == 0)
+        f = fill(r, config);
+    if (f == 0)
+        f = carry(r, before);
+    if (f < 0) {
+        erabi_registry_free(r);
+        return f;
+    }
+    *out = r;
+    return 0;
+}
+
+const struct erabi_attachment *erabi_registry_again(const struct erabi_registry *r, const struct erabi_attachment *of)
+{
+    const struct party *p = of->dialled || of->party == ERABI_PARTY_NONE ? NULL : find_party(r, of->name);
+    if (p) {
+        const struct erabi_attachment *a = p->attached == ERABI_PARTY_NONE ? NULL : &r->attachments[p->attached].seen;
+        return a && a->kind == of->kind ? a : NULL;
+    }
+    for (uint32_t i = 0; i < r->n_attachments; i++) {
+        const struct erabi_attachment *a = &r->attachments[i].seen;
+        if (a->kind == of->kind && a->dialled == of->dialled && a->party == of->party && strcmp(a->name, of->name) == 0)
+            return a;
+    }
+    return NULL;
 }

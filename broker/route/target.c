@@ -234,3 +234,23 @@ void erabi_target_tick(struct erabi_target *target, uint64_t mono_ms, uint64_t n
     }
     erabi_target_pump(target, mono_ms, now_ms);
 }
+
+void erabi_target_drop(struct erabi_target *target, bool (*which)(void *user, const struct erabi_delivery *delivery),
+                       void (*each)(void *user, struct erabi_delivery *delivery), void *user)
+{
+    struct erabi_queue dead, *queues[] = {&target->command, &target->control, &target->telemetry};
+    queue_init(&dead);
+    for (size_t i = 0; i < 3; i++) {
+        for (struct erabi_delivery **at = &queues[i]->first; *at;) {
+            if (which(user, *at))
+                queue_add(&dead, queue_remove(queues[i], at));
+            else
+                at = &(*at)->next;
+        }
+    }
+    while (dead.first) { /* only now: who is told may send through this very target */
+        struct erabi_delivery *delivery = queue_remove(&dead, &dead.first);
+        each(user, delivery);
+        delivery_free(delivery);
+    }
+}

@@ -34,12 +34,17 @@ struct erabi_target {
     struct erabi_connection *connection[3]; /* by lane group; NULL while not bound */
     struct erabi_queue command, control, telemetry;
     uint64_t shed; /* telemetry thrown away since the last report */
+    void *gone;    /* the caller's, for a target whose attachment has ended; NULL at first */
 };
 
 void erabi_target_init(struct erabi_target *target, const void *attachment, enum erab_interface interface);
 /* Drops everything; `each` (may be NULL) hears of every stored row dropped. */
 void erabi_target_deinit(struct erabi_target *target, void (*each)(void *user, struct erabi_delivery *delivery),
                          void *user);
+
+/* Drops what `which` chooses; `each` hears of every one. */
+void erabi_target_drop(struct erabi_target *target, bool (*which)(void *user, const struct erabi_delivery *delivery),
+                       void (*each)(void *user, struct erabi_delivery *delivery), void *user);
 
 /* A connection for this lane group is there: what was sent on an older one is sent again. The older one is
  * returned (to be cut as replaced) or NULL. */
