@@ -54,6 +54,11 @@ void erabi_broker_tell_errors(erab_broker_log log, void *user, const struct erab
         log(user, ERAB_BROKER_FINDING, more);
 }
 
+bool erabi_broker_other_key(const uint8_t said[ERAB_KEY_SIZE], const uint8_t key[ERAB_KEY_SIZE])
+{
+    return !sodium_is_zero(said, ERAB_KEY_SIZE) && sodium_memcmp(said, key, ERAB_KEY_SIZE) != 0;
+}
+
 static int read_files(struct erabi_broker *broker, const char *path)
 {
     struct erabi_config_errors errors = {0};
@@ -71,6 +76,12 @@ static int read_files(struct erabi_broker *broker, const char *path)
     else if (strcmp(broker->owner.party, broker->config->owner.party) != 0) {
         erabi_broker_say(broker, "%s holds the keys of %s, the owner is %s", broker->config->owner.key_file,
                          broker->owner.party, broker->config->owner.party);
+        r = -EINVAL;
+    }
+    const struct erabi_config_owner *owner = &broker->config->owner;
+    if (r == 0 && (erabi_broker_other_key(owner->curve_key, broker->owner.curve_public) ||
+                   erabi_broker_other_key(owner->sign_key, broker->owner.sign_public))) {
+        erabi_broker_say(broker, "%s holds other keys than curve_key and sign_key of the owner say", owner->key_file);
         r = -EINVAL;
     }
     return r;

@@ -78,6 +78,8 @@ void erabi_broker_say(void *broker, const char *format, ...) __attribute__((form
 void erabi_broker_tell_errors(erab_broker_log log, void *user, const struct erabi_config_errors *errors);
 /* Fills the policy chain of a new snapshot from its configuration. 0 or a negative errno. */
 int erabi_broker_policies(struct erabi_snapshot *snapshot);
+/* True when the configuration states this public key (it need not) and it is another one. */
+bool erabi_broker_other_key(const uint8_t said[ERAB_KEY_SIZE], const uint8_t key[ERAB_KEY_SIZE]);
 /* A part that was waited for at the stop has ended. */
 void erabi_broker_part_closed(void *broker);
 

@@ -198,6 +198,12 @@ static int listen_on(struct erabi_broker *broker, size_t i, enum erab_interface 
         erabi_broker_say(broker, "%s", error);
         return r;
     }
+    if (i < broker->config->n_listeners &&
+        erabi_broker_other_key(broker->config->listeners[i].curve_key, identity.curve_public)) {
+        erabi_broker_say(broker, "%s holds another key than curve_key of its listener says", key_file);
+        erab_identity_wipe(&identity);
+        return -EINVAL;
+    }
     broker->gates[i].interface = interface;
     r = erabi_transport_listen(broker->transport, &broker->gates[i].listener, endpoint, identity.curve_secret,
                                &broker->gates[i]);

@@ -22,6 +22,15 @@ int cli_trace(const struct cli *cli);
 int cli_health(const struct cli *cli);
 int cli_party_revoke(const struct cli *cli);
 int cli_config_check(const struct cli *cli);
+int cli_config_reload(const struct cli *cli);
+int cli_isolate(const struct cli *cli);
+int cli_join(const struct cli *cli);
+int cli_topology_check(const struct cli *cli);
+
+/* ask.c: one request to the admin socket of --socket, which it releases; NULL: nobody answers. */
+json_t *cli_ask(const struct cli *cli, json_t *request);
+/* Prints and releases an answer (NULL: nobody answered); the exit code. */
+int cli_tell(const struct cli *cli, json_t *answer);
 
 /* Prints and releases an answer as one line of JSON. */
 void cli_print(json_t *answer);

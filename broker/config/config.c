@@ -77,6 +77,8 @@ static const struct erabi_option owner_table[] = {
     {"role", ERABI_OPT_CHOICE, AT(owner, role), .required = true, .choose = choose_role, .right = ROLE_RIGHT},
     {"firm", ERABI_OPT_ID, AT(owner, firm), .required = true, .right = "the firm's id"},
     {"key_file", ERABI_OPT_TEXT, AT(owner, key_file), .required = true, .check = check_path, .right = PATH_RIGHT},
+    {"curve_key", ERABI_OPT_KEY, AT(owner, curve_key), .right = KEY_RIGHT},
+    {"sign_key", ERABI_OPT_KEY, AT(owner, sign_key), .right = KEY_RIGHT},
     {0},
 };
 
@@ -86,6 +88,7 @@ static const struct erabi_option listener_table[] = {
     {"endpoint", ERABI_OPT_TEXT, AT(listener, endpoint), .required = true, .check = check_tcp,
      .right = "tcp://ADDRESS:PORT"},
     {"key_file", ERABI_OPT_TEXT, AT(listener, key_file), .required = true, .check = check_path, .right = PATH_RIGHT},
+    {"curve_key", ERABI_OPT_KEY, AT(listener, curve_key), .right = KEY_RIGHT},
     {0},
 };
 

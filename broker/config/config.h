@@ -26,6 +26,7 @@ struct erabi_config_owner {
     unsigned role;
     erabi_party_text firm;
     char *key_file;
+    erabi_key_bytes curve_key, sign_key; /* its public ones, for checks without the file; zeros: not given */
 };
 
 struct erabi_config_listener {
@@ -33,6 +34,7 @@ struct erabi_config_listener {
     unsigned interface; /* ERAB_IF_R1 .. ERAB_IF_R5 or ERAB_IF_INTERNAL */
     char *endpoint;     /* tcp:// */
     char *key_file;
+    erabi_key_bytes curve_key; /* its public one; zeros: not given */
 };
 
 struct erabi_config_local {
