@@ -239,6 +239,7 @@ static int start_runner(struct erabi_broker *broker, const struct erabi_config_a
                                          .owner_sign_key = broker->owner.sign_public,
                                          .on_event = on_runner_event,
                                          .say = erabi_broker_say,
+                                         .runner = broker->runner,
                                          .user = broker};
     char error[256];
     struct erab_identity local;
@@ -317,7 +318,7 @@ static int start_network(struct erabi_broker *broker)
 
 int erabi_broker_start(struct erabi_broker *broker, uv_loop_t *uv, const struct erab_broker_options *options)
 {
-    *broker = (struct erabi_broker){.uv = uv, .log = options->log, .log_user = options->user};
+    *broker = (struct erabi_broker){.uv = uv, .log = options->log, .log_user = options->user, .runner = options->runner};
     broker->config_path = strdup(options->config);
     if (!broker->config_path || sodium_init() < 0)
         return -ENOMEM;

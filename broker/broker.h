@@ -37,6 +37,7 @@ struct erabi_broker {
     erab_broker_log log; /* NULL: nobody listens */
     void *log_user;
     char *config_path;
+    const char *runner; /* of the options */
     struct erabi_reload *reload; /* being read */
     bool reload_again;           /* asked for meanwhile */
     uint64_t reload_serial;      /* of the last one that ended */
@@ -66,7 +67,7 @@ struct erabi_broker {
 };
 
 /* Everything up and listening, or a negative errno and a line in the log that says what and where; then stop it, too.
- * `options` is borrowed for the call. */
+ * `options` lives as long as the broker. */
 int erabi_broker_start(struct erabi_broker *broker, uv_loop_t *uv, const struct erab_broker_options *options);
 /* Closes everything in order, then calls `closed` from the loop; only after that deinit. */
 void erabi_broker_stop(struct erabi_broker *broker, void (*closed)(void *user), void *user);

@@ -14,7 +14,7 @@ enum way { NOT_RUN, OWN_THREAD, HOSTS_LOOP, STEPS, OVER };
 
 struct erab_broker {
     struct erab_broker_options options;
-    char *config;
+    char *config, *runner;
     enum way way;
     struct erabi_broker inner;
     bool inner_up; /* inner must be deinited */
@@ -60,13 +60,16 @@ int erab_broker_new(struct erab_broker **out, const struct erab_broker_options *
     struct erab_broker *b = calloc(1, sizeof(*b));
     if (!b)
         return -ENOMEM;
-    b->options = (struct erab_broker_options){sizeof(b->options), NULL, options->log, options->user};
-    b->config = strdup(options->config);
-    if (!b->config) {
+    b->options = *options;
+    b->options.size = sizeof(b->options);
+    b->options.config = b->config = strdup(options->config);
+    b->options.runner = b->runner = options->runner ? strdup(options->runner) : NULL;
+    if (!b->config || (options->runner && !b->runner)) {
+        free(b->config);
+        free(b->runner);
         free(b);
         return -ENOMEM;
     }
-    b->options.config = b->config;
     pthread_mutex_init(&b->lock, NULL);
     pthread_cond_init(&b->started, NULL);
     *out = b;
@@ -81,6 +84,7 @@ void erab_broker_free(struct erab_broker *b)
     pthread_cond_destroy(&b->started);
     pthread_mutex_destroy(&b->lock);
     free(b->config);
+    free(b->runner);
     free(b);
 }
 

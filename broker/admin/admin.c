@@ -149,13 +149,12 @@ static void serve(struct client *c)
     c->used = rest;
     char *text = answer ? json_dumps(answer, JSON_COMPACT) : NULL;
     json_decref(answer);
-    static char newline[] = "\n";
     if (!text) {
         drop(c);
         return;
     }
     c->answer = text;
-    uv_buf_t buffers[] = {uv_buf_init(text, (unsigned)strlen(text)), uv_buf_init(newline, 1)};
+    uv_buf_t buffers[] = {uv_buf_init(text, (unsigned)strlen(text)), uv_buf_init((char *)(uintptr_t)"\n", 1)};
     if (uv_write(&c->write, (uv_stream_t *)&c->pipe, buffers, 2, on_written) < 0)
         drop(c);
 }

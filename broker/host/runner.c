@@ -12,6 +12,7 @@
 #include <sodium.h>
 
 #include "base/cleanup.h"
+#include "base/cursor.h"
 
 #define BACKOFF_FIRST_MS 1000u
 #define BACKOFF_MAX_MS   60000u
@@ -170,7 +171,8 @@ static void on_exit_of(uv_process_t *process, int64_t status, int signal)
 static void start_process(struct erabi_runner *runner)
 {
     char path[PATH_BYTES];
-    int r = runner_path(path);
+    const char *given = runner->wiring.runner;
+    int r = !given ? runner_path(path) : erabi_copy_text(path, sizeof(path), given) ? 0 : -ENAMETOOLONG;
     _close_ int fd = r < 0 ? -1 : document_fd(runner);
     if (r == 0 && fd < 0)
         r = fd;

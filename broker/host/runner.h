@@ -18,6 +18,7 @@ struct erabi_runner_wiring {
     uint8_t server_key[ERAB_KEY_SIZE];  /* of the local listener */
     const struct erabi_config *config;  /* borrowed: parties whose signatures it may believe */
     const uint8_t *owner_sign_key;
+    const char *runner;                 /* borrowed: path of erab-runner; NULL: beside the program */
     struct erab_identity keys;          /* copied and wiped at free: connection pair, proxy sign pair */
     void (*on_event)(void *user, const char *instance, const char *what); /* for the audit */
     void (*say)(void *user, const char *format, ...) __attribute__((format(printf, 2, 3))); /* for the operator */
