@@ -192,16 +192,22 @@ int erab_broker_attach(struct erab_broker *b, struct uv_loop_s *loop)
     if (b->way != NOT_RUN)
         return -EALREADY;
     b->way = HOSTS_LOOP;
-    return begin(b, loop);
+    int r = begin(b, loop);
+    if (r < 0)
+        erabi_broker_stop(&b->inner, on_closed, b);
+    return r;
 }
 
 void erab_broker_detach(struct erab_broker *b, void (*done)(void *user), void *user)
 {
-    if (b->way != HOSTS_LOOP || b->inner.stopping)
+    if (b->way != HOSTS_LOOP) {
+        if (b->way == OVER && done)
+            done(user);
         return;
+    }
     b->done = done;
     b->done_user = user;
-    erabi_broker_stop(&b->inner, on_closed, b);
+    erabi_broker_stop(&b->inner, on_closed, b); /* nothing when it is stopping already */
 }
 
 /* ---- 3. step by step ---- */

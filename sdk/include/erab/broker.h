@@ -56,9 +56,10 @@ ERAB_API int erab_broker_start(struct erab_broker *broker);
 /* Ends it in order and waits for its thread; with adapters this may take their 12 seconds. */
 ERAB_API void erab_broker_stop(struct erab_broker *broker);
 
-/* 2. Returns when it is up. After a failure detach it as well: what was opened closes in the loop. */
+/* 2. Returns when it is up. After a failure what was opened closes in the loop: detach it to hear when it has. */
 ERAB_API int erab_broker_attach(struct erab_broker *broker, struct uv_loop_s *loop);
-/* Begins to end it; `done` (may be NULL) is called from the loop when nothing of it is left in there. */
+/* Begins to end it; `done` (may be NULL) is called from the loop when nothing of it is left in there, or at once when
+ * nothing was. */
 ERAB_API void erab_broker_detach(struct erab_broker *broker, void (*done)(void *user), void *user);
 
 /* 3. Returns when it is up, or has failed (nothing is left open then). */
