@@ -65,6 +65,10 @@ static int read_files(struct erabi_broker *broker, const char *path)
     int r = erabi_config_load(&broker->config, path, &errors);
     if (r == 0)
         r = erabi_profile_load(&broker->profile, broker->config->profile, &errors);
+    if (r == 0)
+        r = erabi_hash_file(path, broker->file_hash);
+    if (r == 0)
+        r = erabi_hash_file(broker->config->profile, broker->profile_hash);
     if (r < 0)
         erabi_broker_tell_errors(broker->log, broker->log_user, &errors);
     if (r < 0)
@@ -305,6 +309,7 @@ static int start_network(struct erabi_broker *broker)
     broker->network_up = true;
     erabi_audit_on_head(broker->audit, on_head, broker);
     erabi_record_admin(broker->audit, "start", broker->owner.party, "done");
+    erabi_reload_record_start(broker);
     int r = load_states(broker);
     if (r == 0)
         r = erabi_network_start(broker);

@@ -57,6 +57,9 @@ struct erabi_broker {
     uv_check_t flush;
     struct erabi_audit_head head; /* not told yet */
     bool has_head;
+    unsigned isolating; /* changes of the isolated interfaces that are not on disk yet */
+    bool isolation_lost;
+    uint8_t file_hash[ERAB_HASH_SIZE], profile_hash[ERAB_HASH_SIZE]; /* of the configuration in use */
     bool revocation_lost; /* the journal did not take the last one: said by the verb, to be repeated */
     uint64_t floor_ms; /* wall clock last persisted */
     int closing; /* parts that still close */
@@ -86,6 +89,10 @@ void erabi_broker_part_closed(void *broker);
 
 /* reload.c: reads the configuration anew, on a thread of libuv's pool; takes over all of it or nothing. */
 void erabi_broker_reload(struct erabi_broker *broker);
+/* BLAKE2b-256 of a file. 0 or a negative errno. */
+int erabi_hash_file(const char *path, uint8_t hash[ERAB_HASH_SIZE]);
+/* Writes into the audit log which configuration the broker starts with. */
+void erabi_reload_record_start(struct erabi_broker *broker);
 json_t *erabi_verb_reload(void *user, const json_t *request, const char **error);
 json_t *erabi_verb_reload_status(void *user, const json_t *request, const char **error);
 
@@ -95,6 +102,7 @@ void erabi_isolate_restore(struct erabi_broker *broker, struct erabi_slice value
 json_t *erabi_isolated_names(const struct erabi_broker *broker);
 json_t *erabi_verb_isolate(void *user, const json_t *request, const char **error);
 json_t *erabi_verb_join(void *user, const json_t *request, const char **error);
+json_t *erabi_verb_isolated(void *user, const json_t *request, const char **error);
 
 /* network.c: listeners, uplinks, sessions. */
 int erabi_network_start(struct erabi_broker *broker);

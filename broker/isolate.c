@@ -5,12 +5,22 @@
 #include "broker.h"
 #include "record.h"
 
+static void on_kept(void *user, int result)
+{
+    struct erabi_broker *broker = user;
+    broker->isolating--;
+    broker->isolation_lost = result < 0;
+}
+
 static void keep(struct erabi_broker *broker, const char **error)
 {
     uint8_t bytes[8];
     struct erabi_writer w = erabi_writer(bytes, sizeof(bytes));
     erabi_write_u64(&w, broker->pipeline.isolated);
-    if (erabi_journal_state(broker->journal, ERABI_STATE_ISOLATED, erabi_slice(bytes, sizeof(bytes)), NULL, NULL) < 0)
+    if (erabi_journal_state(broker->journal, ERABI_STATE_ISOLATED, erabi_slice(bytes, sizeof(bytes)), on_kept, broker) ==
+        0)
+        broker->isolating++;
+    else
         *error = "done now, but the journal could not keep it: repeat this when the broker is ready again";
 }
 
@@ -33,6 +43,13 @@ json_t *erabi_isolated_names(const struct erabi_broker *broker)
         if (broker->pipeline.isolated >> i & 1)
             json_array_append_new(names, json_string(erab_interface_name((enum erab_interface)i)));
     return names;
+}
+
+json_t *erabi_verb_isolated(void *user, const json_t *request, const char **error)
+{
+    struct erabi_broker *broker = user;
+    return json_pack("{s:o, s:b, s:b}", "isolated", erabi_isolated_names(broker), "kept", broker->isolating == 0,
+                     "lost", broker->isolation_lost);
 }
 
 static enum erab_interface wanted(const json_t *request, const char **error)

@@ -30,7 +30,7 @@ struct erabi_reload {
 
 /* ---- on the pool's thread: nothing of the broker is touched ---- */
 
-static int hash_file(const char *path, uint8_t hash[ERAB_HASH_SIZE])
+int erabi_hash_file(const char *path, uint8_t hash[ERAB_HASH_SIZE])
 {
     crypto_generichash_state state;
     uint8_t block[16384];
@@ -71,16 +71,16 @@ static int read_all(struct erabi_reload *reload)
 {
     const char *path = reload->broker->config_path; /* set at the start, never changed */
     uint8_t again[ERAB_HASH_SIZE];
-    int r = hash_file(path, reload->hash);
+    int r = erabi_hash_file(path, reload->hash);
     int f = erabi_config_load(&reload->config, path, &reload->errors);
     if (f == 0)
         f = erabi_profile_load(&reload->profile, reload->config->profile, &reload->errors);
     if (f < 0)
         return f;
     if (r == 0)
-        r = hash_file(reload->config->profile, reload->profile_hash);
+        r = erabi_hash_file(reload->config->profile, reload->profile_hash);
     if (r == 0)
-        r = hash_file(path, again);
+        r = erabi_hash_file(path, again);
     if (r == 0 && sodium_memcmp(again, reload->hash, sizeof(again)) != 0)
         r = -EAGAIN;
     if (r < 0) {
@@ -144,24 +144,48 @@ static void take_over(struct erabi_reload *reload, struct erabi_snapshot *snapsh
     rewire_runners(broker, reload->keys_withdrawn);
 }
 
+static void record_config(struct erabi_broker *broker, const char *verdict, const uint8_t *file, const uint8_t *profile,
+                          size_t changes, const char *detail)
+{
+    char hash[65], profile_hash[65];
+    sodium_bin2hex(hash, sizeof(hash), file, ERAB_HASH_SIZE);
+    sodium_bin2hex(profile_hash, sizeof(profile_hash), profile, ERAB_HASH_SIZE);
+    struct erabi_audit_field fields[] = {
+        {.name = "verdict", .text = verdict},
+        {.name = "file", .text = broker->config_path},
+        {.name = "file_hash", .text = hash},
+        {.name = "profile_hash", .text = profile_hash},
+        {.name = "changes", .number = changes},
+        {.name = "detail", .text = detail},
+    };
+    erabi_audit_write(broker->audit, "config", fields, sizeof(fields) / sizeof(fields[0]));
+}
+
+void erabi_reload_record_start(struct erabi_broker *broker)
+{
+    record_config(broker, "start", broker->file_hash, broker->profile_hash, 0, "");
+}
+
+/* The file has the same path, but other contents. */
+static void compare_profiles(struct erabi_reload *reload)
+{
+    const uint8_t *before = reload->broker->profile_hash, *now = reload->profile_hash;
+    char from[9], to[9];
+    if (sodium_memcmp(before, now, ERAB_HASH_SIZE) == 0)
+        return;
+    sodium_bin2hex(from, sizeof(from), before, 4);
+    sodium_bin2hex(to, sizeof(to), now, 4);
+    json_array_append_new(reload->changes, json_pack("{s:s, s:s, s:s, s:s}", "where", "profile", "how",
+                                                     "other contents", "from", from, "to", to));
+}
+
 static void record(const struct erabi_reload *reload, const char *verdict, const char *detail)
 {
     struct erabi_audit *audit = reload->broker->audit;
-    char hash[65], profile_hash[65], place[sizeof(reload->errors.text[0])];
     size_t i;
     json_t *change;
-    sodium_bin2hex(hash, sizeof(hash), reload->hash, sizeof(reload->hash));
-    sodium_bin2hex(profile_hash, sizeof(profile_hash), reload->profile_hash, sizeof(reload->profile_hash));
-    erabi_copy_text(place, sizeof(place), detail);
-    struct erabi_audit_field fields[] = {
-        {.name = "verdict", .text = verdict},
-        {.name = "file", .text = reload->broker->config_path},
-        {.name = "file_hash", .text = hash},
-        {.name = "profile_hash", .text = profile_hash},
-        {.name = "changes", .number = json_array_size(reload->changes) + reload->more},
-        {.name = "detail", .text = place},
-    };
-    erabi_audit_write(audit, "config", fields, sizeof(fields) / sizeof(fields[0]));
+    record_config(reload->broker, verdict, reload->hash, reload->profile_hash,
+                  json_array_size(reload->changes) + reload->more, detail);
     json_array_foreach(reload->changes, i, change)
     {
         struct erabi_audit_field what[] = {
@@ -199,8 +223,11 @@ static void apply(struct erabi_reload *reload)
         erabi_config_error(&reload->errors, broker->config_path, (struct erabi_mark){0, 0}, "cannot be taken over: %s%s",
                            strerror(-r), r == -ENOSPC ? "; too many parties came and went, restart the broker" : "");
     if (r == 0) {
+        compare_profiles(reload);
         record(reload, "done", ""); /* the decision stands in the log before the cuts that follow from it */
         take_over(reload, snapshot, &swap);
+        erabi_copy_bytes(broker->file_hash, reload->hash, ERAB_HASH_SIZE);
+        erabi_copy_bytes(broker->profile_hash, reload->profile_hash, ERAB_HASH_SIZE);
         erabi_broker_say(broker, "the configuration was read again: %zu changes",
                          json_array_size(reload->changes) + reload->more);
         report(reload, "done");

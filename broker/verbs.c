@@ -65,6 +65,7 @@ static json_t *party_revoke(void *user, const json_t *request, const char **erro
 const struct erabi_admin_verb erabi_verbs[] = {{"health", health}, {"party-revoke", party_revoke},
                                                {"isolate", erabi_verb_isolate},
                                                {"join", erabi_verb_join},
+                                               {"isolated", erabi_verb_isolated},
                                                {"config-reload", erabi_verb_reload},
                                                {"config-status", erabi_verb_reload_status},
                                                {NULL, NULL}};

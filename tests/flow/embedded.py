@@ -17,6 +17,14 @@ SOURCE = os.path.dirname(os.path.dirname(HERE))
 HOST, EXAMPLE, LIBRARY = (os.environ[f"ERAB_{name}"] for name in ("HOST", "EXAMPLE", "LIBRARY"))
 
 
+def undefined_symbols():
+    done = subprocess.run(["nm", "-D", "--undefined-only", LIBRARY], stdout=subprocess.PIPE, text=True, check=True)
+    return {line.split()[-1].split("@")[0] for line in done.stdout.splitlines()}
+
+
+SANITIZED = bool({"__asan_init", "__tsan_init"} & undefined_symbols())  # then the library holds more than ours
+
+
 class Embedded(unittest.TestCase):
     def setUp(self):
         self.folder = tempfile.mkdtemp(prefix="erab-embedded-")
@@ -115,15 +123,58 @@ class Embedded(unittest.TestCase):
         with open(os.path.join(SOURCE, "examples/embed/main.c"), encoding="utf-8") as f:
             self.assertLess(len(f.readlines()), 80)
 
+    def test_erabd_checks_and_exits(self):
+        (direct, _, _) = self.three()
+        direct.write()
+        erabd = self.net.erabd
+
+        def run(*args):
+            done = subprocess.run([erabd, *args], capture_output=True, text=True, timeout=30)
+            return done.returncode, done.stdout, done.stderr
+
+        self.assertEqual(run("-t", "-c", direct.path), (0, f"{direct.path}: good\n", ""))
+        self.assertEqual(sorted(os.listdir(direct.folder)), ["erabd.yaml"])  # it only looks
+        direct.config["polices"] = direct.config.pop("policies")
+        direct.config["owner"]["role"] = "acc"
+        direct.write()
+        code, out, err = run("-t", "-c", direct.path)
+        self.assertEqual((code, out), (1, ""))
+        lines = err.splitlines()
+        self.assertTrue(all(re.match(re.escape(direct.path) + r":\d+:\d+: ", line) for line in lines), lines)
+        self.assertTrue(any("did you mean 'policies'" in line for line in lines), lines)
+        self.assertTrue(any("did you mean 'ac'" in line for line in lines), lines)
+        self.assertEqual(run("-c", direct.path)[0], 1)
+        self.assertEqual(run("-t", "-c", "/nowhere")[0], 1)
+        self.assertEqual(run("-t")[0], 2)
+        self.assertEqual(run("-x")[0], 2)
+
+    @unittest.skipIf(SANITIZED, "a build with a sanitizer")
+    def test_the_example_builds_against_the_installed_library(self):
+        build = os.environ["ERAB_BUILD"]
+        subprocess.run(["meson", "install", "-C", build, "--no-rebuild", "--quiet", "--destdir", self.folder], check=True,
+                       stdout=subprocess.DEVNULL)
+        (pc,) = [d for d, _, names in os.walk(self.folder) if "liberab-broker.pc" in names]
+        env = {**os.environ, "PKG_CONFIG_SYSROOT_DIR": self.folder,
+               "PKG_CONFIG_PATH": pc}
+        flags = subprocess.run(["pkg-config", "--cflags", "--libs", "liberab-broker"], env=env, check=True,
+                               stdout=subprocess.PIPE, text=True).stdout.split()
+        self.assertIn("-lerab-broker", flags)
+        program = os.path.join(self.folder, "embed")
+        subprocess.run(["cc", "-std=gnu11", "-Wall", "-Wextra", "-Werror", "-o", program,
+                        os.path.join(SOURCE, "examples/embed/main.c"), *flags], check=True)
+        done = subprocess.run([program], env={**os.environ, "LD_LIBRARY_PATH": os.path.dirname(pc)}, capture_output=True)
+        self.assertEqual(done.returncode, 2)
+        self.assertIn(b"usage", done.stderr)
+
     def test_the_library_does_not_touch_what_is_the_hosts(self):
-        undefined = subprocess.run(["nm", "-D", "--undefined-only", LIBRARY], stdout=subprocess.PIPE, text=True, check=True)
-        used = {line.split()[-1].split("@")[0] for line in undefined.stdout.splitlines()}
+        used = undefined_symbols()
         foreign = {"exit", "_exit", "_Exit", "quick_exit", "abort", "signal", "sigaction", "stdout", "stderr", "stdin",
                    "printf", "puts", "putchar", "perror", "umask", "setrlimit", "prctl", "chdir", "setenv", "setlocale",
                    "system", "atexit", "uv_default_loop", "uv_signal_start"}
         self.assertTrue({"uv_run", "sodium_init"} <= used)  # or this looks at the wrong file
         self.assertEqual(used & foreign, set())
 
+    @unittest.skipIf(SANITIZED, "a build with a sanitizer")
     def test_the_library_keeps_nothing_between_brokers(self):
         table = subprocess.run(["objdump", "-t", LIBRARY], stdout=subprocess.PIPE, text=True, check=True).stdout
         kept = set(re.findall(r" O (?:\.data|\.bss)\t\w+ +(?:\.\w+ )?(\w+)", table))

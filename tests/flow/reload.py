@@ -1,6 +1,7 @@
 #!/usr/bin/python3
 """A configuration that changes while the broker runs, and interfaces that are closed as a whole."""
 import copy
+import hashlib
 import os
 import signal
 import socket
@@ -240,6 +241,36 @@ def isolation_lasts_over_a_restart_and_a_reload(s):
     alder = s.client("alder", "r3")
     app.request(app.message("dispatch", "alder", dispatch()))
     alder.receive("dispatch")
+
+
+def an_isolation_that_was_answered_survives_a_kill(s):
+    assert s.broker.tool("isolate", "r2")[0] == 0
+    s.broker.process.child.kill()
+    s.broker.process.stop()
+    s.broker.start()
+    assert s.broker.tool("health")[1]["isolated"] == ["r2"]
+
+
+def other_contents_of_the_profile_are_told_and_count(s):
+    with open(s.broker.config["profile"], encoding="utf-8") as f:
+        profile = yaml.safe_load(f)
+    own = os.path.join(s.broker.folder, "profile.yaml")
+    for kept in (profile["flows"], [r for r in profile["flows"] if r["interface"] != "r2"]):
+        with open(own, "w", encoding="utf-8") as f:
+            yaml.safe_dump({**profile, "flows": kept}, f)
+        s.broker.config["profile"] = own
+        code, report = reload(s)
+        assert code == 0, report
+        assert any((c["where"], c["how"]) == ("profile", "other contents") for c in report["changes"]), report
+    retail, alder = s.client("retail", "r2"), s.client("alder", "r3")
+    s.refused(retail, retail.message("dispatch", "coordinator.rest", dispatch()), "flow-refused")
+    assert alder.request(alder.message("opt", "coordinator.rest", opt()))["state"] == "delivered"
+
+
+def the_log_says_which_configuration_it_began_with(s):
+    started = s.audited(what="config", verdict="start")
+    with open(s.broker.path, "rb") as f:
+        assert started["file_hash"] == hashlib.blake2b(f.read(), digest_size=32).hexdigest()
 
 
 def what_is_no_interface_cannot_be_isolated(s):
