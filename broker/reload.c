@@ -47,6 +47,15 @@ int erabi_hash_file(const char *path, uint8_t hash[ERAB_HASH_SIZE])
     return r;
 }
 
+static void add_change(struct erabi_reload *reload, const char *where, const char *how, const char *from, const char *to)
+{
+    if (json_array_size(reload->changes) >= CHANGES_MAX)
+        reload->more++;
+    else
+        json_array_append_new(reload->changes,
+                              json_pack("{s:s, s:s, s:s, s:s}", "where", where, "how", how, "from", from, "to", to));
+}
+
 static void on_change(void *user, const struct erabi_option_change *c)
 {
     struct erabi_reload *reload = user;
@@ -60,11 +69,7 @@ static void on_change(void *user, const struct erabi_option_change *c)
     bool party = strncmp(c->where, "parties.", 8) == 0;
     if (party && (strcmp(c->how, "removed") == 0 || (last && strcmp(last, ".sign_keys") == 0)))
         reload->keys_withdrawn = true;
-    if (json_array_size(reload->changes) >= CHANGES_MAX)
-        reload->more++;
-    else
-        json_array_append_new(reload->changes, json_pack("{s:s, s:s, s:s, s:s}", "where", c->where, "how", c->how,
-                                                         "from", c->from, "to", c->to));
+    add_change(reload, c->where, c->how, c->from, c->to);
 }
 
 static int read_all(struct erabi_reload *reload)
@@ -99,6 +104,36 @@ static void on_work(uv_work_t *work)
 }
 
 /* ---- on the loop thread ---- */
+
+/* The interface between the owner and this party; NONE: there is no such link. */
+static enum erab_interface link_of(const struct erabi_registry *registry, const struct erabi_profile *profile,
+                                   const char *id)
+{
+    const struct erabi_registry_party *owner = erabi_registry_owner(registry);
+    const struct erabi_registry_party *party = erabi_registry_party(registry, id);
+    if (!party || party == owner || party->local)
+        return ERAB_IF_NONE;
+    struct erabi_profile_pair pair = erabi_profile_pair(profile, owner->role, party->role);
+    return pair.one_firm && strcmp(owner->firm, party->firm) != 0 ? ERAB_IF_NONE : pair.interface;
+}
+
+/* What the changes mean for the owner's own links. */
+static void compare_links(struct erabi_reload *reload, const struct erabi_snapshot *now)
+{
+    const struct erabi_broker *broker = reload->broker;
+    size_t n = erabi_registry_count(now->registry); /* has all of the ones before */
+    for (uint32_t i = 0; i < n; i++) {
+        const char *id = erabi_registry_party_at(now->registry, i)->id;
+        enum erab_interface a = link_of(broker->registry, broker->profile, id);
+        enum erab_interface b = link_of(now->registry, now->profile, id);
+        char where[ERAB_PARTY_MAX + 8];
+        if (a == b)
+            continue;
+        snprintf(where, sizeof(where), "links.%s", id);
+        add_change(reload, where, !a ? "added" : !b ? "removed" : "changed", a ? erab_interface_name(a) : "",
+                   b ? erab_interface_name(b) : "");
+    }
+}
 
 static void cut_target(void *user, struct erabi_target *target)
 {
@@ -175,8 +210,7 @@ static void compare_profiles(struct erabi_reload *reload)
         return;
     sodium_bin2hex(from, sizeof(from), before, 4);
     sodium_bin2hex(to, sizeof(to), now, 4);
-    json_array_append_new(reload->changes, json_pack("{s:s, s:s, s:s, s:s}", "where", "profile", "how",
-                                                     "other contents", "from", from, "to", to));
+    add_change(reload, "profile", "other contents", from, to);
 }
 
 static void record(const struct erabi_reload *reload, const char *verdict, const char *detail)
@@ -224,6 +258,7 @@ static void apply(struct erabi_reload *reload)
                            strerror(-r), r == -ENOSPC ? "; too many parties came and went, restart the broker" : "");
     if (r == 0) {
         compare_profiles(reload);
+        compare_links(reload, snapshot);
         record(reload, "done", ""); /* the decision stands in the log before the cuts that follow from it */
         take_over(reload, snapshot, &swap);
         erabi_copy_bytes(broker->file_hash, reload->hash, ERAB_HASH_SIZE);

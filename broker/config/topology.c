@@ -102,13 +102,25 @@ static bool same_party(const struct erabi_config_party *p, const struct erabi_co
     return p->role == owner->role && strcmp(p->firm, owner->firm) == 0;
 }
 
+/* A listener on every address is reached at any of them. */
+static bool leads_to(const char *endpoint, const char *listener)
+{
+    static const char *const every[] = {"tcp://0.0.0.0:", "tcp://[::]:"};
+    if (strcmp(endpoint, listener) == 0)
+        return true;
+    for (size_t i = 0; i < 2; i++)
+        if (strncmp(listener, every[i], strlen(every[i])) == 0)
+            return strcmp(strrchr(endpoint, ':'), strrchr(listener, ':')) == 0;
+    return false;
+}
+
 /* The listener that the uplink leads to, and its key. */
 static void check_listener(struct check *k, const struct erabi_topology_end *a, const struct erabi_config_uplink *u,
                            const struct erabi_topology_end *b, enum erab_interface interface)
 {
     const struct erabi_config *c = b->config;
     size_t at = 0;
-    while (at < c->n_listeners && strcmp(c->listeners[at].endpoint, u->endpoint) != 0)
+    while (at < c->n_listeners && !leads_to(u->endpoint, c->listeners[at].endpoint))
         at++;
     if (at == c->n_listeners) {
         const struct erabi_config_listener *l = NULL;
