@@ -196,6 +196,43 @@ def reloads_under_load_lose_nothing(s):
     assert all(app.receipt_for(o, timeout=10)["state"] == "accepted" for o in orders)
 
 
+def applied(app, name):
+    order = app.message("dispatch", "dev", dispatch(order=name))
+    app.send(order)
+    return app.receipt_for(order, state="applied", timeout=15)
+
+
+def adapters_go_on_and_learn_withdrawn_keys_by_a_restart(s):
+    if not os.environ.get("ERAB_ECHO"):  # a host elsewhere: erab-runner does not lie beside it
+        return
+    s.broker.process.stop()
+    s.broker.party("dev", "ra", "home", represented_by="echo")
+    s.broker.adapter("echo", os.environ["ERAB_ECHO"], "echo", ["dev"], {})
+    s.broker.start()
+
+    def runs(times):
+        s.broker.wait_audit(lambda r: r["what"] == "connection" and opened(s, "echo") >= 2 * times, timeout=20)
+
+    runs(1)
+    app = s.app()
+    applied(app, "o-1")
+    s.broker.party("cedar", "ra", "cedar", interfaces=["r3"])
+    assert reload(s)[0] == 0
+    applied(app, "o-2")
+    assert opened(s, "echo") == 2
+    party(s, "alder")["sign_keys"] = [s.net.keys.sign("alder.next")]
+    assert reload(s)[0] == 0
+    s.audited(what="admin", act="adapter", object="echo", verdict="ended")
+    runs(2)
+    applied(app, "o-3")
+    # An adapter carries several interfaces on one connection: only the isolated one is refused, and it stays up.
+    assert s.broker.tool("isolate", "r3")[0] == 0
+    s.refused(app, app.message("dispatch", "dev", dispatch(order="o-4")), "breaker-open")
+    assert s.broker.tool("join", "r3")[0] == 0
+    applied(app, "o-5")
+    assert opened(s, "echo") == 4
+
+
 def an_isolated_interface_is_closed_at_once_and_the_others_go_on(s):
     app, alder, retail = s.app(), s.client("alder", "r3"), s.client("retail", "r2")
     waiting = app.message("dispatch", "birch", dispatch())
