@@ -122,8 +122,6 @@ static int load_state(void *user, const char *key, struct erabi_slice value)
     struct erabi_broker *broker = user;
     struct erabi_reader r = erabi_reader(value.data, value.size);
     uint64_t floor = erabi_read_u64(&r);
-    if (strcmp(key, ERABI_STATE_ISOLATED) == 0)
-        erabi_isolate_restore(broker, value);
     if (strcmp(key, CLOCK_FLOOR) == 0 && erabi_reader_done(&r) && floor > broker->loop.clock.wall_ms)
         broker->loop.clock.wall_ms = floor;
     return 0;
@@ -287,10 +285,17 @@ static int start_runners(struct erabi_broker *broker)
     return r;
 }
 
-/* What must be known before anything listens. */
-static int load_states(struct erabi_broker *broker)
+static int load_isolated(void *user, const char *key, struct erabi_slice value)
 {
-    struct erabi_journal_load load = {.on_state = load_state, .user = broker};
+    if (strcmp(key, ERABI_STATE_ISOLATED) == 0)
+        erabi_isolate_restore(user, value);
+    return 0;
+}
+
+/* What must be known before anything listens. */
+static int load_first(struct erabi_broker *broker)
+{
+    struct erabi_journal_load load = {.on_state = load_isolated, .user = broker};
     return erabi_journal_load(broker->journal, erabi_now_ms(&broker->loop), &load);
 }
 
@@ -310,12 +315,12 @@ static int start_network(struct erabi_broker *broker)
     erabi_audit_on_head(broker->audit, on_head, broker);
     erabi_record_admin(broker->audit, "start", broker->owner.party, "done");
     erabi_reload_record_start(broker);
-    int r = load_states(broker);
+    int r = load_first(broker);
     if (r == 0)
         r = erabi_network_start(broker);
     if (r == 0)
         r = start_runners(broker);
-    struct erabi_journal_load load = {load_pending, load_mark, load_revoked, NULL, broker};
+    struct erabi_journal_load load = {load_pending, load_mark, load_revoked, load_state, broker};
     if (r == 0)
         r = erabi_journal_load(broker->journal, erabi_now_ms(&broker->loop), &load);
     return r == 0 ? open_admin(broker) : r;

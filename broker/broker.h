@@ -32,8 +32,8 @@ struct erabi_broker {
     struct erabi_loop loop;
     struct erabi_config *config; /* these three are parts of the pipeline's snapshot, once there is one */
     struct erabi_profile *profile;
-    struct erabi_registry *registry;
     struct erab_identity owner;
+    struct erabi_registry *registry;
     erab_broker_log log; /* NULL: nobody listens */
     void *log_user;
     char *config_path;

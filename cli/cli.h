@@ -27,8 +27,8 @@ int cli_isolate(const struct cli *cli);
 int cli_join(const struct cli *cli);
 int cli_topology_check(const struct cli *cli);
 
-/* ask.c: one request to the admin socket of --socket, which it releases; NULL: nobody answers. */
-json_t *cli_ask(const struct cli *cli, json_t *request);
+/* ask.c: one request to an admin socket, which it releases; NULL: nobody answers. */
+json_t *cli_ask(const char *path, json_t *request);
 /* Prints and releases an answer (NULL: nobody answered); the exit code. */
 int cli_tell(const struct cli *cli, json_t *answer);
 

@@ -61,14 +61,14 @@ int cli_config_reload(const struct cli *cli)
 {
     if (!cli->socket)
         return needs_socket(cli, "config reload");
-    json_t *begun = cli_ask(cli, json_pack("{s:s}", "verb", "config-reload"));
+    json_t *begun = cli_ask(cli->socket, json_pack("{s:s}", "verb", "config-reload"));
     json_int_t serial = json_integer_value(json_object_get(begun, "serial"));
     if (!serial)
         return cli_tell(cli, begun);
     json_decref(begun);
     /* The broker reads beside its work; its report has the serial, or a later one. */
     for (int waited = 0; waited < WAIT_MS; waited += POLL_MS) {
-        json_t *report = cli_ask(cli, json_pack("{s:s}", "verb", "config-status"));
+        json_t *report = cli_ask(cli->socket, json_pack("{s:s}", "verb", "config-status"));
         if (!report)
             return cli_tell(cli, NULL);
         if (json_integer_value(json_object_get(report, "serial")) >= serial)
@@ -85,7 +85,7 @@ static int wait_kept(const struct cli *cli, json_t *answer)
     if (!json_is_true(json_object_get(answer, "ok")))
         return cli_tell(cli, answer);
     for (int waited = 0; waited < WAIT_MS; waited += POLL_MS) {
-        json_t *state = cli_ask(cli, json_pack("{s:s}", "verb", "isolated"));
+        json_t *state = cli_ask(cli->socket, json_pack("{s:s}", "verb", "isolated"));
         bool kept = json_is_true(json_object_get(state, "kept")), lost = json_is_true(json_object_get(state, "lost"));
         json_decref(state);
         if (!state || (kept && lost))
@@ -103,12 +103,12 @@ int cli_isolate(const struct cli *cli)
 {
     if (!cli->socket)
         return needs_socket(cli, "isolate");
-    return wait_kept(cli, cli_ask(cli, json_pack("{s:s, s:s}", "verb", "isolate", "interface", cli->words[0])));
+    return wait_kept(cli, cli_ask(cli->socket, json_pack("{s:s, s:s}", "verb", "isolate", "interface", cli->words[0])));
 }
 
 int cli_join(const struct cli *cli)
 {
     if (!cli->socket)
         return needs_socket(cli, "join");
-    return wait_kept(cli, cli_ask(cli, json_pack("{s:s, s:s}", "verb", "join", "interface", cli->words[0])));
+    return wait_kept(cli, cli_ask(cli->socket, json_pack("{s:s, s:s}", "verb", "join", "interface", cli->words[0])));
 }
