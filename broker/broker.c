@@ -120,6 +120,10 @@ static int load_revoked(void *user, const char *party)
 static int load_state(void *user, const char *key, struct erabi_slice value)
 {
     struct erabi_broker *broker = user;
+    if (strncmp(key, ERABI_ENROL_STATE, strlen(ERABI_ENROL_STATE)) == 0)
+        return erabi_enrol_load(broker, key + strlen(ERABI_ENROL_STATE), value);
+    if (strncmp(key, ERABI_SERVER_KEY_STATE, strlen(ERABI_SERVER_KEY_STATE)) == 0)
+        return erabi_server_keys_load(broker, key + strlen(ERABI_SERVER_KEY_STATE), value);
     struct erabi_reader r = erabi_reader(value.data, value.size);
     uint64_t floor = erabi_read_u64(&r);
     if (strcmp(key, CLOCK_FLOOR) == 0 && erabi_reader_done(&r) && floor > broker->loop.clock.wall_ms)
@@ -155,6 +159,9 @@ static void on_tick(void *user)
     }
     keep_clock_floor(broker);
     erabi_pipeline_tick(&broker->pipeline);
+    if (erabi_registry_tick(broker->registry, erabi_now_ms(&broker->loop)))
+        erabi_network_recheck(broker);
+    erabi_server_keys_tick(broker);
     erabi_network_tick(broker);
 }
 
@@ -205,7 +212,7 @@ static int build_pipeline(struct erabi_broker *broker)
     r = erabi_broker_policies(snapshot);
     if (r < 0)
         return complain(broker, "policies", r);
-    size_t n = erabi_registry_count(broker->registry);
+    size_t n = erabi_registry_capacity(broker->registry);
     broker->pipeline = (struct erabi_pipeline){.loop = &broker->loop,
                                                .snapshot = snapshot,
                                                .config = broker->config,
@@ -223,7 +230,10 @@ static int build_pipeline(struct erabi_broker *broker)
                                                       .name = "broker",
                                                       .speaks_for = &owner->index,
                                                       .n_speaks_for = 1,
-                                                      .types = UINT64_C(1) << ERAB_AUDIT_HEAD};
+                                                      .types = UINT64_C(1) << ERAB_AUDIT_HEAD | UINT64_C(1) << ERAB_PARTY_CARD};
+    broker->pipeline.check_card = erabi_rotate_check;
+    broker->pipeline.take_card = erabi_rotate_take;
+    broker->pipeline.card_user = broker;
     return broker->pipeline.outlets && broker->pipeline.seqs ? 0 : complain(broker, "parties", -ENOMEM);
 }
 
@@ -431,6 +441,7 @@ void erabi_broker_deinit(struct erabi_broker *broker)
     erab_identity_wipe(&broker->owner);
     json_decref(broker->reload_report);
     free(broker->config_path);
+    erab_identity_wipe(&broker->next_owner);
     free(broker->gates);
     free(broker->uplinks);
     free(broker->runners);

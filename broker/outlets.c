@@ -49,8 +49,7 @@ struct erabi_target *erabi_pipeline_target(struct erabi_pipeline *pipeline, uint
     struct erabi_target **slot = &pipeline->outlets[party * ERAB_IF_COUNT + interface];
     if (*slot)
         return *slot;
-    const uint8_t *key = erabi_registry_key_of(pipeline->registry, party);
-    const struct erabi_attachment *a = key ? erabi_registry_key(pipeline->registry, key) : NULL;
+    const struct erabi_attachment *a = erabi_registry_attachment_of(pipeline->registry, party);
     if (!a)
         return NULL;
     bool local = a->kind == ERABI_ATTACH_ADAPTER || a->kind == ERABI_ATTACH_LOCAL;

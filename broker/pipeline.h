@@ -44,6 +44,12 @@ struct erabi_pipeline {
     struct erabi_attachment self; /* of what the broker says for its owner */
     size_t passages;
     uint64_t isolated; /* bits 1 << enum erab_interface: nothing passes there */
+    /* A PartyCard addressed to the owner is the broker's to take: may it be, and taking it once it is on disk. */
+    enum erab_reason (*check_card)(void *user, const struct erabi_attachment *source, const struct erab_header *header,
+                                   const Erab__V1__PartyCard *card);
+    void (*take_card)(void *user, const struct erabi_attachment *source, const struct erab_header *header,
+                      const Erab__V1__PartyCard *card);
+    void *card_user;
 };
 
 /* The target of an attachment on an interface (ERAB_IF_NONE: the local endpoint), made when first asked for;

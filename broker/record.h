@@ -16,5 +16,8 @@ void erabi_record_link(struct erabi_audit *audit, const struct erab_header *head
 void erabi_record_connection(struct erabi_audit *audit, const char *verdict, const char *peer, const char *interface,
                              const char *address, const uint8_t *key, enum erab_reason reason, const char *detail);
 void erabi_record_admin(struct erabi_audit *audit, const char *act, const char *object, const char *verdict);
+/* What happened to a party's place in the registry: by whom, with the signed statement ("" where there is none). */
+void erabi_record_party(struct erabi_audit *audit, const char *act, const char *party, const char *verdict,
+                        const char *operator, const char *statement, const char *signature);
 
 #endif

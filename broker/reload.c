@@ -151,9 +151,20 @@ static int prepare(struct erabi_reload *reload, struct erabi_snapshot **out, str
 {
     struct erabi_broker *broker = reload->broker;
     struct erabi_registry *registry;
-    int r = erabi_registry_renew(&registry, reload->config, broker->registry);
+    uint64_t now = erabi_now_ms(&broker->loop);
+    int r = erabi_registry_renew(&registry, reload->config, broker->registry, now);
     if (r < 0)
         return r;
+    const char *owner = reload->config->owner.party; /* its keys may have been rotated since the start */
+    if (broker->owner_until_ms)
+        r = erabi_registry_sign_key(registry, owner, broker->next_owner.sign_public, ERABI_FOR_EVER, now);
+    if (r == 0)
+        r = erabi_registry_sign_key(registry, owner, broker->owner.sign_public,
+                                    broker->owner_until_ms ? broker->owner_until_ms : ERABI_FOR_EVER, now);
+    if (r < 0) {
+        erabi_registry_free(registry);
+        return r;
+    }
     struct erabi_snapshot *snapshot =
         erabi_snapshot_new(erabi_take(reload->config), erabi_take(reload->profile), registry);
     if (!snapshot)

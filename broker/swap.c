@@ -37,7 +37,7 @@ static bool same_party(const struct erabi_target *target, const struct erabi_reg
 int erabi_pipeline_swap_prepare(struct erabi_swap *swap, struct erabi_pipeline *pipeline,
                                 struct erabi_snapshot *snapshot)
 {
-    size_t n = erabi_registry_count(snapshot->registry), before = erabi_registry_count(pipeline->registry);
+    size_t n = erabi_registry_capacity(snapshot->registry), before = erabi_registry_count(pipeline->registry);
     *swap = (struct erabi_swap){.snapshot = snapshot,
                                 .outlets = calloc(n * ERAB_IF_COUNT, sizeof(struct erabi_target *)),
                                 .seqs = calloc(n, sizeof(uint64_t)),

@@ -78,10 +78,3 @@ int cli_health(const struct cli *cli)
 {
     return cli_tell(cli, cli_ask(cli->words[0], json_pack("{s:s}", "verb", "health")));
 }
-
-int cli_party_revoke(const struct cli *cli)
-{
-    if (!cli->socket)
-        return cli_refuse(cli, EXIT_USAGE, "party revoke needs --socket SOCKET, the broker's admin socket");
-    return cli_tell(cli, cli_ask(cli->socket, json_pack("{s:s, s:s}", "verb", "party-revoke", "party", cli->words[0])));
-}

@@ -94,7 +94,8 @@ int erabi_target_push(struct erabi_target *target, struct erabi_parcel *parcel, 
         return -EAGAIN;
     delivery->parcel = erabi_parcel_ref(parcel);
     delivery->row = row;
-    delivery->acked_by_send = lane == ERAB_LANE_TELEMETRY || parcel->header.type == ERAB_RECEIPT;
+    delivery->acked_by_send = lane == ERAB_LANE_TELEMETRY || parcel->header.type == ERAB_RECEIPT ||
+                              (parcel->header.type == ERAB_PARTY_CARD && row == 0);
     if (lane == ERAB_LANE_TELEMETRY) {
         while (target->telemetry.first && target->telemetry.bytes + size > ERABI_TARGET_TELEMETRY_BYTES) {
             delivery_free(queue_remove(&target->telemetry, &target->telemetry.first));

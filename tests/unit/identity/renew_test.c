@@ -66,7 +66,7 @@ static struct erabi_registry *next(struct erabi_registry *before, const char *te
 {
     struct erabi_registry *r = NULL;
     struct erabi_config *c = load(text);
-    assert_int_equal(erabi_registry_renew(&r, c, before), 0);
+    assert_int_equal(erabi_registry_renew(&r, c, before, 0), 0);
     erabi_config_free(c);
     erabi_registry_free(before);
     return r;
@@ -128,7 +128,7 @@ static void an_attachment_is_found_again(void **state)
     struct erabi_registry *a = first(TOP ALDER FIR GW("22")), *b;
     assert_int_equal(erabi_registry_add_adapter(a, "el", key(0x55), NULL), 0);
     struct erabi_config *c = load(TOP FIR ALDER GW("33"));
-    assert_int_equal(erabi_registry_renew(&b, c, a), 0);
+    assert_int_equal(erabi_registry_renew(&b, c, a, 0), 0);
     const uint8_t bytes[] = {0x22, 0x55, 0x99}, there[] = {0x33, 0x55, 0x99};
     for (size_t i = 0; i < 3; i++) {
         const struct erabi_attachment *of = erabi_registry_key(a, key(bytes[i]));
@@ -138,7 +138,7 @@ static void an_attachment_is_found_again(void **state)
     erabi_registry_free(b);
     erabi_config_free(c);
     c = load(TOP FIR ALDER);
-    assert_int_equal(erabi_registry_renew(&b, c, a), 0);
+    assert_int_equal(erabi_registry_renew(&b, c, a, 0), 0);
     assert_null(erabi_registry_again(b, erabi_registry_key(a, key(0x22))));
     erabi_registry_free(b);
     erabi_config_free(c);
@@ -149,7 +149,7 @@ static void the_one_before_stays_as_it_is(void **state)
 {
     struct erabi_registry *a = first(TOP ALDER FIR GW("22")), *b;
     struct erabi_config *c = load(TOP FIR ALDER);
-    assert_int_equal(erabi_registry_renew(&b, c, a), 0);
+    assert_int_equal(erabi_registry_renew(&b, c, a, 0), 0);
     assert_int_equal(erabi_registry_revoke(b, "fir"), 0);
     assert_false(erabi_registry_party(a, "fir")->revoked);
     assert_false(erabi_registry_key(a, key(0x22))->revoked);
