@@ -108,6 +108,11 @@ static int load_mark(void *user, const struct erabi_journal_mark *row)
     return erabi_pipeline_restore_mark(&((struct erabi_broker *)user)->pipeline, row);
 }
 
+static int load_member(void *user, const struct erabi_journal_member *row)
+{
+    return erabi_pipeline_restore_member(&((struct erabi_broker *)user)->pipeline, row);
+}
+
 static int load_revoked(void *user, const char *party)
 {
     erabi_registry_restore_revoked(((struct erabi_broker *)user)->registry, party);
@@ -185,13 +190,13 @@ static int open_stores(struct erabi_broker *broker)
 
 int erabi_broker_policies(struct erabi_snapshot *snapshot)
 {
-    static const struct erab_policy *const shipped[] = {
+    static const struct erab_policy *const shipped[ERAB_IF_COUNT] = {
         [ERAB_IF_R1] = &erab_policy_r1, [ERAB_IF_R2] = &erab_policy_r2, [ERAB_IF_R3] = &erab_policy_r3,
-        [ERAB_IF_R4] = &erab_policy_r4, [ERAB_IF_R5] = &erab_policy_r5,
+        [ERAB_IF_R4] = &erab_policy_r4, [ERAB_IF_R5] = &erab_policy_r5, [ERAB_IF_INFO] = &erab_policy_info,
     };
     int r = 0;
-    for (int i = ERAB_IF_R1; i <= ERAB_IF_R5 && r == 0; i++)
-        if (snapshot->config->policies >> i & 1)
+    for (int i = ERAB_IF_R1; i < ERAB_IF_COUNT && r == 0; i++)
+        if (shipped[i] && (snapshot->config->policies >> i & 1))
             r = erabi_policy_add(&snapshot->policies, shipped[i]);
     return r;
 }
@@ -212,7 +217,6 @@ static int build_pipeline(struct erabi_broker *broker)
     r = erabi_broker_policies(snapshot);
     if (r < 0)
         return complain(broker, "policies", r);
-    size_t n = erabi_registry_capacity(broker->registry);
     broker->pipeline = (struct erabi_pipeline){.loop = &broker->loop,
                                                .snapshot = snapshot,
                                                .config = broker->config,
@@ -221,9 +225,7 @@ static int build_pipeline(struct erabi_broker *broker)
                                                .policies = &snapshot->policies,
                                                .journal = broker->journal,
                                                .audit = broker->audit,
-                                               .owner = &broker->owner,
-                                               .outlets = calloc(n * ERAB_IF_COUNT, sizeof(struct erabi_target *)),
-                                               .seqs = calloc(n, sizeof(uint64_t))};
+                                               .owner = &broker->owner};
     const struct erabi_registry_party *owner = erabi_registry_owner(broker->registry);
     broker->pipeline.self = (struct erabi_attachment){.kind = ERABI_ATTACH_LOCAL,
                                                       .party = owner->index,
@@ -234,7 +236,8 @@ static int build_pipeline(struct erabi_broker *broker)
     broker->pipeline.check_card = erabi_rotate_check;
     broker->pipeline.take_card = erabi_rotate_take;
     broker->pipeline.card_user = broker;
-    return broker->pipeline.outlets && broker->pipeline.seqs ? 0 : complain(broker, "parties", -ENOMEM);
+    r = erabi_outlets_init(&broker->pipeline);
+    return r < 0 ? complain(broker, "parties", r) : 0;
 }
 
 static void on_runner_event(void *user, const char *instance, const char *what)
@@ -330,7 +333,7 @@ static int start_network(struct erabi_broker *broker)
         r = erabi_network_start(broker);
     if (r == 0)
         r = start_runners(broker);
-    struct erabi_journal_load load = {load_pending, load_mark, load_revoked, load_state, broker};
+    struct erabi_journal_load load = {load_pending, load_mark, load_revoked, load_state, broker, load_member};
     if (r == 0)
         r = erabi_journal_load(broker->journal, erabi_now_ms(&broker->loop), &load);
     return r == 0 ? open_admin(broker) : r;

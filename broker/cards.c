@@ -116,8 +116,9 @@ static void tell(struct erabi_broker *broker, struct erabi_target *target, const
     erabi_envelope_sign(e.header, e.body, broker->owner.sign_secret, signature);
     erabi_envelope_hash(e.header, e.body, hash);
     struct erabi_parcel *parcel = erabi_parcel_new(&header, &e, hash);
+    const struct erabi_registry_party *party = erabi_registry_party(broker->registry, to);
     if (parcel) /* a full queue: told again at the next binding */
-        erabi_target_push(target, parcel, 0);
+        erabi_target_push(target, parcel, party ? party->index : ERABI_PARTY_NONE, 0, ERABI_PUSH_CHECKED);
     erabi_parcel_unref(parcel);
 }
 

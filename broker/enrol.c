@@ -9,6 +9,7 @@
 
 #include "base/cleanup.h"
 #include "broker.h"
+#include "receipts.h"
 #include "record.h"
 
 #define REFUSALS_MAX 3u
@@ -116,19 +117,10 @@ static void answer(struct erabi_broker *broker, struct erabi_target *target, con
                    const uint8_t hash[ERAB_HASH_SIZE], enum erab_receipt_state state, enum erab_reason reason,
                    const char *detail)
 {
-    struct erabi_answer a = {.owner = broker->owner.party,
-                             .to = header->from,
-                             .seq = erabi_pipeline_next_seq(&broker->pipeline, header->from),
-                             .now_ms = erabi_now_ms(&broker->loop),
-                             .about = header->id,
-                             .about_hash = hash,
-                             .state = state,
-                             .reason = reason,
-                             .section = reason ? "3.6" : "",
-                             .detail = detail};
+    struct erabi_receipt_why why = {state, reason, reason ? "3.6" : "", detail};
     erabi_record_message(broker->audit, reason ? "refused" : "message", header, hash,
                          reason ? "refused" : erab_receipt_state_name(state), reason, reason ? "3.6" : "", "invitation");
-    erabi_pipeline_answer(&broker->pipeline, target, &a);
+    erabi_receipts_first(&broker->pipeline, target, header, hash, NULL, &why);
 }
 
 static void on_registered(struct erabi_change *c, int result)

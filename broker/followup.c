@@ -1,97 +1,41 @@
-/* What happens later to what was accepted: it expires, it is dropped, its sender is told. */
+/* What happens later to what was accepted: it is answered, it expires, it is dropped, a newer order takes its place. */
 #include <string.h>
 
-#include "pipeline.h"
+#include "receipts.h"
 #include "record.h"
 
-void erabi_pipeline_answer(struct erabi_pipeline *pipeline, struct erabi_target *target,
-                           const struct erabi_answer *a)
+void erabi_followup_left(void *user, struct erabi_delivery *delivery, enum erab_reason reason)
 {
-    struct erabi_parcel *parcel = erabi_answer_receipt(a);
-    if (parcel && erabi_target_push(target, parcel, 0) == 0)
-        erabi_target_pump(target, pipeline->loop->mono_ms, erabi_now_ms(pipeline->loop));
-    erabi_parcel_unref(parcel);
-}
-
-static void tell_sender(struct erabi_pipeline *pipeline, const struct erabi_delivery *delivery,
-                        enum erab_receipt_state state, enum erab_reason reason)
-{
+    struct erabi_pipeline *pipeline = user;
     const struct erab_header *h = &delivery->parcel->header;
+    if (erab_type_lane(h->type) == ERAB_LANE_TELEMETRY) {
+        struct erabi_target *source = erabi_receipts_back(pipeline, h->from, delivery->party);
+        if (source)
+            erabi_receipts_shed(source, erabi_registry_party(pipeline->registry, h->from), reason);
+    } else if (h->type != ERAB_RECEIPT) {
+        enum erab_receipt_state state = reason == ERAB_REASON_EXPIRED ? ERAB_EXPIRED : ERAB_REFUSED;
+        erabi_record_message(pipeline->audit, "outbox", h, delivery->parcel->hash, erab_receipt_state_name(state),
+                             reason, "", "");
+        erabi_receipts_later(pipeline, delivery, state, reason);
+    }
+    /* After the receipt in the journal's order: a crash between the two tells it twice and not never. */
     if (delivery->row > 0)
         erabi_journal_outbox_done(pipeline->journal, delivery->row);
-    if (h->type == ERAB_RECEIPT || erab_type_lane(h->type) == ERAB_LANE_TELEMETRY)
-        return;
-    erabi_record_message(pipeline->audit, "outbox", h, delivery->parcel->hash, erab_receipt_state_name(state), reason,
-                         "", "");
-    const struct erabi_registry_party *from = erabi_registry_party(pipeline->registry, h->from);
-    struct erabi_target *back = NULL;
-    for (int i = ERAB_IF_R1; from && i < ERAB_IF_COUNT && !back; i++)
-        back = erabi_pipeline_target(pipeline, from->index, (enum erab_interface)i, ERAB_RECEIPT);
-    if (!back)
-        return;
-    struct erabi_answer a = {.owner = pipeline->owner->party,
-                             .to = h->from,
-                             .seq = erabi_pipeline_next_seq(pipeline, h->from),
-                             .now_ms = erabi_now_ms(pipeline->loop),
-                             .about = h->id,
-                             .about_hash = delivery->parcel->hash,
-                             .state = state,
-                             .reason = reason,
-                             .section = "",
-                             .detail = ""};
-    erabi_pipeline_answer(pipeline, back, &a);
-}
-
-static void on_expired(void *user, struct erabi_delivery *delivery)
-{
-    tell_sender(user, delivery, ERAB_EXPIRED, ERAB_REASON_EXPIRED);
-}
-
-struct dropping {
-    struct erabi_pipeline *pipeline;
-    enum erab_reason reason;
-};
-
-static void on_dropped(void *user, struct erabi_delivery *delivery)
-{
-    struct dropping *dropping = user;
-    tell_sender(dropping->pipeline, delivery, ERAB_REFUSED, dropping->reason);
-}
-
-void erabi_followup_drop(struct erabi_pipeline *pipeline, const struct erabi_delivery *delivery,
-                         enum erab_reason reason)
-{
-    tell_sender(pipeline, delivery, ERAB_REFUSED, reason);
 }
 
 void erabi_pipeline_drop(struct erabi_pipeline *pipeline, struct erabi_target *target, enum erab_reason reason)
 {
-    struct dropping dropping = {pipeline, reason};
-    erabi_target_deinit(target, on_dropped, &dropping);
+    erabi_target_drop(target, reason);
 }
 
 void erabi_pipeline_tick(struct erabi_pipeline *pipeline)
 {
     uint64_t now = erabi_now_ms(pipeline->loop);
-    for (size_t i = 0; i < pipeline->n_targets; i++) {
-        struct erabi_target *target = pipeline->targets[i];
-        const struct erabi_attachment *attachment = target->attachment;
-        erabi_target_tick(target, pipeline->loop->mono_ms, now, on_expired, pipeline);
-        if (target->shed && attachment->n_speaks_for) {
-            const char *to = erabi_registry_party_at(pipeline->registry, attachment->speaks_for[0])->id;
-            struct erabi_answer a = {.owner = pipeline->owner->party,
-                                     .to = to,
-                                     .seq = erabi_pipeline_next_seq(pipeline, to),
-                                     .now_ms = now,
-                                     .state = ERAB_REFUSED,
-                                     .reason = ERAB_REASON_QUEUE_FULL,
-                                     .section = "",
-                                     .detail = "telemetry shed or refused in the last second",
-                                     .shed = (uint32_t)target->shed};
-            target->shed = 0;
-            erabi_pipeline_answer(pipeline, target, &a);
-        }
-    }
+    for (size_t i = 0; i < pipeline->n_targets; i++)
+        erabi_target_tick(pipeline->targets[i], pipeline->loop->mono_ms, now);
+    erabi_receipts_tick(pipeline, now);
+    for (size_t i = 0; i < pipeline->n_targets; i++)
+        erabi_receipts_summary(pipeline, pipeline->targets[i]);
     erabi_known_tick(&pipeline->known, now);
     erabi_journal_tick(pipeline->journal, now);
 }
@@ -108,12 +52,33 @@ void erabi_followup_cancel(struct erabi_pipeline *pipeline, const struct erab_he
     }
 }
 
+void erabi_followup_order(struct erabi_pipeline *pipeline, struct erabi_known *known)
+{
+    const struct erabi_known *older = erabi_known_supersede(&pipeline->known, known);
+    if (older)
+        erabi_journal_cancelled(pipeline->journal, older->entry.id);
+}
+
 void erabi_followup_receipt(struct erabi_pipeline *pipeline, struct erabi_target *source,
+                            const struct erabi_registry_party *from, const struct erab_header *header,
                             const Erab__V1__Receipt *receipt)
 {
     if (!receipt->has_about || receipt->about.len != ERAB_ID_SIZE || receipt->state == ERAB__V1__RECEIPT_STATE__QUEUED)
         return;
-    int64_t row = erabi_target_ack(source, receipt->about.data);
+    const uint8_t *hash =
+        receipt->has_about_hash && receipt->about_hash.len == ERAB_HASH_SIZE ? receipt->about_hash.data : NULL;
+    const struct erabi_attachment *attachment = source->attachment;
+    int64_t row = 0;
+    int found = erabi_target_ack(source, receipt->about.data, from->index, hash, &row);
+    /* The owner of another broker answers for the parties behind it. */
+    for (size_t i = 0; !found && i < attachment->n_speaks_for; i++)
+        found = erabi_target_ack(source, receipt->about.data, attachment->speaks_for[i], hash, &row);
+    struct erabi_gather *gather = erabi_gather_find(&pipeline->gathers, receipt->about.data);
+    enum erab_reason reason = erab_reason_from_code(receipt->reason);
+    if (gather && strcmp(gather->from, header->to) == 0 &&
+        (!hash || memcmp(hash, gather->hash, ERAB_HASH_SIZE) == 0))
+        erabi_receipts_member(pipeline, gather, from->index, (enum erab_receipt_state)receipt->state,
+                              reason == ERAB_REASON_COUNT ? ERAB_REASON_INTERNAL : reason);
     if (row > 0)
         erabi_journal_outbox_done(pipeline->journal, row);
 }

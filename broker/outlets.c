@@ -5,12 +5,77 @@
 
 #include "pipeline.h"
 
+static int by_id(const void *a, const void *b)
+{
+    return strcmp((*(const struct erabi_config_group *const *)a)->id, (*(const struct erabi_config_group *const *)b)->id);
+}
+
+/* Who names the types it takes comes before who takes all: one taker each. */
+static void collect_locals(struct erabi_pipeline *pipeline)
+{
+    const struct erabi_config *config = pipeline->config;
+    for (int turn = 0; turn < 2; turn++) {
+        for (size_t i = 0; i < config->n_parties; i++) {
+            const struct erabi_config_party *party = &config->parties[i];
+            if (party->attachment.kind != ERABI_ATTACH_LOCAL || party->n_curve_keys == 0)
+                continue;
+            const struct erabi_attachment *a = erabi_registry_key(pipeline->registry, party->curve_keys[0]);
+            if (a && (a->types == ~UINT64_C(0)) == (turn == 1))
+                pipeline->locals[pipeline->n_locals++] = a;
+        }
+    }
+}
+
+int erabi_outlets_init(struct erabi_pipeline *pipeline)
+{
+    const struct erabi_config *config = pipeline->config;
+    size_t n = erabi_registry_capacity(pipeline->registry);
+    erabi_gather_init(&pipeline->gathers);
+    pipeline->outlets = calloc(n * ERAB_IF_COUNT, sizeof(*pipeline->outlets));
+    pipeline->seqs = calloc(n, sizeof(*pipeline->seqs));
+    pipeline->known.charged = calloc(n, sizeof(*pipeline->known.charged));
+    pipeline->groups = calloc(config->n_groups + 1, sizeof(*pipeline->groups));
+    pipeline->locals = calloc(config->n_parties + 1, sizeof(*pipeline->locals));
+    if (!pipeline->outlets || !pipeline->seqs || !pipeline->known.charged || !pipeline->groups || !pipeline->locals)
+        return -ENOMEM;
+    for (size_t i = 0; i < config->n_groups; i++)
+        pipeline->groups[i] = &config->groups[i];
+    qsort(pipeline->groups, config->n_groups, sizeof(*pipeline->groups), by_id);
+    collect_locals(pipeline);
+    return 0;
+}
+
+const struct erabi_config_group *erabi_pipeline_group(const struct erabi_pipeline *pipeline, const char *id)
+{
+    size_t low = 0, high = pipeline->config->n_groups;
+    while (low < high) {
+        size_t middle = low + (high - low) / 2;
+        int order = strcmp(pipeline->groups[middle]->id, id);
+        if (order == 0)
+            return pipeline->groups[middle];
+        if (order < 0)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return NULL;
+}
+
+void erabi_outlets_key(const struct erabi_attachment *attachment, enum erab_interface interface, uint8_t key[16])
+{
+    struct erabi_writer w = erabi_writer(key, 16);
+    erabi_write_u64(&w, (uint64_t)(uintptr_t)attachment);
+    erabi_write_u64(&w, (uint64_t)interface);
+}
+
 struct erabi_target *erabi_pipeline_outlet(struct erabi_pipeline *pipeline, const struct erabi_attachment *attachment,
                                            enum erab_interface interface)
 {
-    for (size_t i = 0; i < pipeline->n_targets; i++)
-        if (pipeline->targets[i]->attachment == attachment && pipeline->targets[i]->interface == interface)
-            return pipeline->targets[i];
+    uint8_t key[16];
+    erabi_outlets_key(attachment, interface, key);
+    struct erabi_id_entry *found = erabi_id_table_find(&pipeline->target_ids, key);
+    if (found)
+        return (struct erabi_target *)found; /* entry is the first member */
     struct erabi_target **more = realloc(pipeline->targets, (pipeline->n_targets + 1) * sizeof(struct erabi_target *));
     if (!more)
         return NULL;
@@ -18,21 +83,22 @@ struct erabi_target *erabi_pipeline_outlet(struct erabi_pipeline *pipeline, cons
     struct erabi_target *target = malloc(sizeof(*target));
     if (!target)
         return NULL;
-    erabi_target_init(target, attachment, interface);
+    erabi_target_init(target, attachment, interface, erabi_followup_left, pipeline);
+    erabi_copy_bytes(target->entry.id, key, sizeof(key));
+    if (erabi_id_table_add(&pipeline->target_ids, &target->entry) < 0) {
+        free(target);
+        return NULL;
+    }
     pipeline->targets[pipeline->n_targets++] = target;
     return target;
 }
 
-/* The local application of the owner that takes this type: the first one in the configuration. */
+/* The owner's application that takes this type; NULL: none does. */
 static const struct erabi_attachment *local_taker(const struct erabi_pipeline *pipeline, enum erab_type type)
 {
-    const struct erabi_config *config = pipeline->config;
-    for (size_t i = 0; i < config->n_parties; i++) {
-        const struct erabi_config_party *party = &config->parties[i];
-        if (party->attachment.kind != ERABI_ATTACH_LOCAL || party->n_curve_keys == 0)
-            continue;
-        const struct erabi_attachment *a = erabi_registry_key(pipeline->registry, party->curve_keys[0]);
-        if (a && !a->revoked && (a->types >> type & 1))
+    for (size_t i = 0; i < pipeline->n_locals; i++) {
+        const struct erabi_attachment *a = pipeline->locals[i];
+        if (!a->revoked && (a->types >> type & 1))
             return a;
     }
     return NULL;
@@ -44,7 +110,8 @@ struct erabi_target *erabi_pipeline_target(struct erabi_pipeline *pipeline, uint
     const struct erabi_registry_party *owner = erabi_registry_owner(pipeline->registry);
     if (party == owner->index) {
         const struct erabi_attachment *taker = local_taker(pipeline, type);
-        return taker ? erabi_pipeline_outlet(pipeline, taker, ERAB_IF_NONE) : NULL;
+        /* Nobody ever connects as the broker itself: what stands there waits. */
+        return erabi_pipeline_outlet(pipeline, taker ? taker : &pipeline->self, ERAB_IF_NONE);
     }
     struct erabi_target **slot = &pipeline->outlets[party * ERAB_IF_COUNT + interface];
     if (*slot)
@@ -73,6 +140,8 @@ bool erabi_pipeline_ready(const struct erabi_pipeline *pipeline)
 
 int erabi_pipeline_restore_mark(struct erabi_pipeline *pipeline, const struct erabi_journal_mark *row)
 {
+    if (row->type == ERAB_RECEIPT)
+        return 0;
     struct erab_header header = {.type = row->type, .expires_at_ms = row->expires_at_ms};
     enum erab_reason reason;
     if (row->header.size && erabi_header_decode(row->header, &header, &reason) < 0)
@@ -85,13 +154,67 @@ int erabi_pipeline_restore_mark(struct erabi_pipeline *pipeline, const struct er
     known->state = row->state;
     known->reason = row->reason;
     known->cancelled = row->cancelled;
+    const struct erabi_registry_party *from = erabi_registry_party(pipeline->registry, row->from);
+    if (from)
+        erabi_known_charge(&pipeline->known, known, from->index);
     ProtobufCMessage *body = NULL;
     struct erab_bytes bytes = {row->body.data, row->body.size};
     if (erab_type_lane(row->type) == ERAB_LANE_COMMAND && row->body.size &&
         erab_body_unpack(row->type, bytes, &body, &reason) == 0)
         erabi_known_order(known, body);
+    erabi_known_supersede(&pipeline->known, known);
     erab_body_free(body);
     return 0;
+}
+
+int erabi_pipeline_restore_member(struct erabi_pipeline *pipeline, const struct erabi_journal_member *row)
+{
+    struct erabi_gather *gather = erabi_gather_find(&pipeline->gathers, row->id);
+    if (!gather) {
+        struct erab_header header;
+        enum erab_reason reason;
+        if (erabi_header_decode(row->header, &header, &reason) < 0)
+            return -EBADMSG;
+        gather = erabi_gather_new(&pipeline->gathers, &header, row->hash, row->n);
+        if (!gather)
+            return -ENOMEM;
+        gather->accepted = gather->news = true; /* the receipt of the last second may have been lost */
+    }
+    const struct erabi_registry_party *party = erabi_registry_party(pipeline->registry, row->to);
+    if (party && gather->n < gather->room) /* else the configuration has changed */
+        erabi_gather_add(gather, party->index, row->state, row->reason);
+    return 0;
+}
+
+/* The broker's own receipts may be about others' messages: they leave where that message came from. */
+static struct erabi_target *receipt_target(struct erabi_pipeline *pipeline, const struct erabi_registry_party *to)
+{
+    const struct erabi_config *config = pipeline->config;
+    for (size_t i = 0; i < config->n_listeners; i++) {
+        for (int role = 1; role < ERAB_ROLE_COUNT; role++) {
+            struct erabi_profile_pair pair = erabi_profile_pair(pipeline->profile, to->role, (enum erab_role)role);
+            if ((unsigned)pair.interface != config->listeners[i].interface)
+                continue;
+            struct erabi_target *target = erabi_pipeline_target(pipeline, to->index, pair.interface, ERAB_RECEIPT);
+            if (target)
+                return target;
+        }
+    }
+    return NULL;
+}
+
+static struct erabi_target *restored_target(struct erabi_pipeline *pipeline, const struct erab_header *header,
+                                            const struct erabi_registry_party *to)
+{
+    const struct erabi_registry_party *from = erabi_registry_party(pipeline->registry, header->from);
+    if (!from || !to || from->revoked || to->revoked)
+        return NULL;
+    struct erabi_profile_pair pair = erabi_profile_pair(pipeline->profile, from->role, to->role);
+    if (pipeline->isolated >> pair.interface & 1)
+        return NULL;
+    if (pair.interface != ERAB_IF_NONE)
+        return erabi_pipeline_target(pipeline, to->index, pair.interface, header->type);
+    return header->type == ERAB_RECEIPT ? receipt_target(pipeline, to) : NULL;
 }
 
 int erabi_pipeline_restore(struct erabi_pipeline *pipeline, const struct erabi_journal_pending *row)
@@ -101,34 +224,40 @@ int erabi_pipeline_restore(struct erabi_pipeline *pipeline, const struct erabi_j
     enum erab_reason reason;
     if (erabi_header_decode(row->header, &header, &reason) < 0)
         return -EBADMSG;
-    const struct erabi_registry_party *from = erabi_registry_party(pipeline->registry, header.from);
     const struct erabi_registry_party *to = erabi_registry_party(pipeline->registry, row->to);
-    struct erabi_target *target = NULL;
-    if (from && to && !from->revoked && !to->revoked) {
-        struct erabi_profile_pair pair = erabi_profile_pair(pipeline->profile, from->role, to->role);
-        if (pair.interface != ERAB_IF_NONE && !(pipeline->isolated >> pair.interface & 1))
-            target = erabi_pipeline_target(pipeline, to->index, pair.interface, header.type);
-    }
-    if (!target) /* the configuration has changed: what no link carries any more is not sent */
-        return erabi_journal_outbox_done(pipeline->journal, row->row);
+    struct erabi_target *target = restored_target(pipeline, &header, to);
     struct erabi_parcel *parcel = erabi_parcel_new(&header, &envelope, row->hash);
     if (!parcel)
         return -ENOMEM;
-    int r = erabi_target_push(target, parcel, row->row);
+    int r = 0;
+    bool expired = header.expires_at_ms <= erabi_now_ms(pipeline->loop);
+    if (target && !expired) {
+        r = erabi_target_push(target, parcel, to->index, row->row, ERABI_PUSH_RESTORED);
+    } else { /* its time is over, or the configuration has changed: what no link carries any more is not sent */
+        struct erabi_delivery delivery = {
+            .parcel = parcel, .party = to ? to->index : ERABI_PARTY_NONE, .row = row->row};
+        erabi_followup_left(pipeline, &delivery, expired ? ERAB_REASON_EXPIRED : ERAB_REASON_RECIPIENT_UNKNOWN);
+    }
     erabi_parcel_unref(parcel);
     return r;
 }
 
 void erabi_pipeline_deinit(struct erabi_pipeline *pipeline)
 {
+    erabi_id_table_deinit(&pipeline->target_ids, NULL);
     for (size_t i = 0; i < pipeline->n_targets; i++) {
-        erabi_target_deinit(pipeline->targets[i], NULL, NULL);
+        erabi_target_deinit(pipeline->targets[i]);
         free(pipeline->targets[i]->gone);
         free(pipeline->targets[i]);
     }
+    if (pipeline->outlets) /* else it was never begun */
+        erabi_gather_deinit(&pipeline->gathers);
     free(pipeline->targets);
     free(pipeline->outlets);
     free(pipeline->seqs);
+    free(pipeline->groups);
+    free(pipeline->locals);
     erabi_known_deinit(&pipeline->known);
+    free(pipeline->known.charged);
     erabi_snapshot_unref(pipeline->snapshot);
 }

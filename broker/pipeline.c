@@ -3,39 +3,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "passage.h"
+#include "receipts.h"
 #include "record.h"
-#include "route/answer.h"
-
-enum step { NEXT, REFUSE, WAIT, END };
-
-/* One message on its way. Heap-allocated, for the commit is waited for. */
-struct passage {
-    struct erabi_pipeline *pipeline;
-    struct erabi_snapshot *snapshot; /* a reference: a reload may come while the commit is waited for */
-    struct erabi_target *source;
-    const struct erabi_attachment *attachment;
-    struct erabi_envelope envelope; /* views into the packet until `parcel` holds a copy */
-    struct erab_header header;
-    uint8_t hash[ERAB_HASH_SIZE];
-    uint8_t signature[ERAB_SIGNATURE_SIZE];
-    bool is_signed;
-    ProtobufCMessage *body; /* NULL when sealed */
-    const struct erabi_registry_party *from;
-    struct link {
-        const struct erabi_registry_party *to;
-        enum erab_interface interface;
-        struct erabi_target *target;
-        enum erab_reason reason; /* NONE: it passes */
-        int64_t row;
-    } *links;
-    size_t n_links, n_passed;
-    struct erabi_known *known;
-    struct erabi_parcel *parcel;
-    enum erab_reason reason; /* of a refusal, with section and detail for the receipt */
-    const char *section;
-    const char *detail;
-    size_t cursor;
-};
 
 static enum step refuse(struct passage *p, enum erab_reason reason, const char *section, const char *detail)
 {
@@ -57,8 +27,9 @@ static enum step step_decode(struct passage *p)
     enum erab_reason reason = ERAB_REASON_MALFORMED;
     if (p->header.version != 1)
         return refuse(p, ERAB_REASON_UNKNOWN_VERSION, "", "only version 1 of this type is known");
-    if (p->header.sealed && lane(p) == ERAB_LANE_COMMAND)
-        return refuse(p, ERAB_REASON_NOT_SUPPORTED, "", "an order cannot be judged when it is sealed");
+    if (p->header.sealed && (lane(p) == ERAB_LANE_COMMAND || p->header.type == ERAB_RECEIPT ||
+                             p->header.type == ERAB_AUDIT_HEAD))
+        return refuse(p, ERAB_REASON_NOT_SUPPORTED, "", "what this broker itself must read may not be sealed");
     if (p->header.sealed)
         return NEXT;
     struct erab_bytes bytes = {p->envelope.body.data, p->envelope.body.size};
@@ -98,7 +69,14 @@ static enum step step_deadline(struct passage *p)
     return NEXT;
 }
 
-static void answer(struct passage *p, enum erab_receipt_state state, enum erab_reason reason);
+/* The broker's first receipt; a message to a group has its members' with it. */
+static void answer(struct passage *p, enum erab_receipt_state state, enum erab_reason reason)
+{
+    struct erabi_receipt_why why = {state, reason, p->section, p->detail};
+    const struct erabi_gather *gather =
+        p->gather ? p->gather : erabi_gather_find(&p->pipeline->gathers, p->header.id);
+    erabi_receipts_first(p->pipeline, p->source, &p->header, p->hash, gather, &why);
+}
 
 static enum step step_replay(struct passage *p)
 {
@@ -136,11 +114,7 @@ static enum step step_signature(struct passage *p)
 
 static enum step route_group(struct passage *p)
 {
-    const struct erabi_config *config = p->pipeline->config;
-    const struct erabi_config_group *group = NULL;
-    for (size_t i = 0; i < config->n_groups && !group; i++)
-        if (strcmp(config->groups[i].id, p->header.to + 1) == 0)
-            group = &config->groups[i];
+    const struct erabi_config_group *group = erabi_pipeline_group(p->pipeline, p->header.to + 1);
     if (!group)
         return refuse(p, ERAB_REASON_GROUP_UNKNOWN, "", "");
     if (strcmp(group->owner, p->header.from) != 0)
@@ -229,7 +203,11 @@ static void judge_link(struct passage *p, struct link *link)
         link->reason = ERAB_REASON_SIGNATURE_MISSING;
     else if (link->to->revoked)
         link->reason = ERAB_REASON_BREAKER_OPEN;
-    else
+    else if (erabi_passage_must_seal(p, link)) {
+        link->reason = ERAB_REASON_CATEGORY_REFUSED;
+        p->section = "3.7.2";
+        p->detail = "what tells of a person is sealed to its recipient where this broker is neither end";
+    } else
         judge_policy(p, link);
     if (link->reason)
         return;
@@ -241,8 +219,14 @@ static void judge_link(struct passage *p, struct link *link)
         return;
     }
     link->target = erabi_pipeline_target(p->pipeline, link->to->index, link->interface, p->header.type);
-    if (!link->target)
+    if (!link->target) {
         link->reason = ERAB_REASON_RECIPIENT_UNKNOWN;
+    } else if (erabi_target_hold(link->target, p->header.type, erabi_passage_size(p)) < 0) {
+        link->reason = ERAB_REASON_QUEUE_FULL;
+        p->detail = "the recipient's queue of this lane is full";
+    } else {
+        link->held = true;
+    }
 }
 
 static enum step step_judge(struct passage *p)
@@ -252,6 +236,8 @@ static enum step step_judge(struct passage *p)
         judge_link(p, &p->links[i]);
         p->n_passed += p->links[i].reason == ERAB_REASON_NONE;
     }
+    if (p->header.to[0] == '@' && !erabi_passage_gather(p))
+        return refuse(p, ERAB_REASON_QUEUE_FULL, "", "too many members of groups are being waited for");
     if (p->n_passed)
         return NEXT;
     p->reason = p->n_links ? p->links[0].reason : ERAB_REASON_GROUP_UNKNOWN;
@@ -267,6 +253,9 @@ static enum step step_parent(struct passage *p)
     enum erab_reason reason = erabi_order_window(p->header.type, p->body, erabi_now_ms(p->pipeline->loop));
     if (reason)
         return refuse(p, reason, "3.6.4", "an order has a start and, after it, an end that is still to come");
+    reason = erabi_known_modification(&p->pipeline->known, &p->header, p->body);
+    if (reason)
+        return refuse(p, reason, "", "a higher modification of this order was accepted");
     enum erab_interface interface = ERAB_IF_NONE;
     for (size_t i = 0; i < p->n_links && interface == ERAB_IF_NONE; i++)
         interface = p->links[i].reason ? ERAB_IF_NONE : p->links[i].interface;
@@ -300,47 +289,44 @@ static void on_committed(void *user, int result)
     run(p);
 }
 
+/* A receipt is not waited for and leaves no mark: it may come again. */
+static enum step store_receipt(struct passage *p)
+{
+    struct erabi_pipeline *pipeline = p->pipeline;
+    const Erab__V1__Receipt *receipt = (const void *)p->body;
+    p->parcel = erabi_parcel_new(&p->header, &p->envelope, p->hash);
+    if (!p->parcel)
+        return refuse(p, ERAB_REASON_NOT_READY, "", "out of memory");
+    p->envelope = p->parcel->envelope;
+    if (strcmp(p->header.to, pipeline->owner->party) == 0)
+        p->links[0].target = erabi_receipts_way(pipeline, receipt, p->links[0].target);
+    p->gathered = erabi_receipts_gathered(pipeline, &p->header, receipt);
+    if (!p->gathered)
+        erabi_passage_put(p, NULL); /* when the journal takes nothing it is passed on all the same */
+    return NEXT;
+}
+
 static enum step step_store(struct passage *p)
 {
     struct erabi_pipeline *pipeline = p->pipeline;
+    if (p->header.type == ERAB_RECEIPT)
+        return store_receipt(p);
+    if (!erabi_known_room(&pipeline->known, lane(p), p->from->index))
+        return refuse(p, ERAB_REASON_QUEUE_FULL, "", "too many of this party's messages are remembered");
     p->parcel = erabi_parcel_new(&p->header, &p->envelope, p->hash);
     p->known = p->parcel ? erabi_known_add(&pipeline->known, &p->header, p->hash) : NULL;
     if (!p->known)
         return refuse(p, ERAB_REASON_QUEUE_FULL, "", "too many messages are remembered");
     p->envelope = p->parcel->envelope;
+    erabi_known_charge(&pipeline->known, p->known, p->from->index);
     erabi_known_order(p->known, p->body);
-    if (lane(p) == ERAB_LANE_TELEMETRY || p->header.type == ERAB_RECEIPT)
+    if (p->attachment->kind == ERABI_ATTACH_LOCAL)
+        p->known->source = p->source;
+    if (lane(p) == ERAB_LANE_TELEMETRY)
         return NEXT;
     if (pipeline->passages >= ERABI_PASSAGES_MAX)
         return refuse(p, ERAB_REASON_QUEUE_FULL, "", "too many messages wait for the journal");
-
-    struct erabi_journal_recipient *recipients = calloc(p->n_passed, sizeof(*recipients));
-    if (!recipients)
-        return refuse(p, ERAB_REASON_NOT_READY, "", "out of memory");
-    size_t n = 0;
-    for (size_t i = 0; i < p->n_links; i++)
-        if (!p->links[i].reason)
-            recipients[n++].to = p->links[i].to->id;
-    bool here = strcmp(p->header.to, pipeline->owner->party) == 0;
-    struct erabi_journal_entry entry = {.id = p->header.id,
-                                        .hash = p->hash,
-                                        .header = p->envelope.header,
-                                        .body = p->envelope.body,
-                                        .signature = p->envelope.signature,
-                                        .from = p->header.from,
-                                        .type = p->header.type,
-                                        .state = here ? ERAB_DELIVERED : ERAB_ACCEPTED,
-                                        .reason = ERAB_REASON_NONE,
-                                        .expires_at_ms = p->header.expires_at_ms,
-                                        .keep_until_ms = p->known->ends_at_ms,
-                                        .recipients = recipients,
-                                        .n_recipients = n};
-    int r = erabi_journal_put(pipeline->journal, &entry, on_committed, p);
-    for (size_t i = 0, k = 0; i < p->n_links && r == 0; i++)
-        if (!p->links[i].reason)
-            p->links[i].row = recipients[k++].row;
-    free(recipients);
-    if (r < 0)
+    if (erabi_passage_put(p, on_committed) < 0)
         return refuse(p, ERAB_REASON_STORAGE, "", "the journal takes nothing now");
     pipeline->passages++;
     return WAIT;
@@ -350,19 +336,41 @@ static enum step step_accept(struct passage *p)
 {
     struct erabi_pipeline *pipeline = p->pipeline;
     bool here = strcmp(p->header.to, pipeline->owner->party) == 0;
-    p->known->state = here ? ERAB_DELIVERED : ERAB_ACCEPTED;
+    enum erab_receipt_state state = here ? ERAB_DELIVERED : ERAB_ACCEPTED;
     p->reason = ERAB_REASON_NONE;
+    if (p->known)
+        p->known->state = state;
     if (lane(p) == ERAB_LANE_TELEMETRY)
         return NEXT;
-    erabi_record_message(pipeline->audit, "message", &p->header, p->hash, erab_receipt_state_name(p->known->state),
+    erabi_record_message(pipeline->audit, "message", &p->header, p->hash, erab_receipt_state_name(state),
                          ERAB_REASON_NONE, "", p->attachment->name);
     for (size_t i = 0; i < p->n_links; i++)
         if (p->links[i].reason && p->n_links > 1)
             erabi_record_link(pipeline->audit, &p->header, p->links[i].to ? p->links[i].to->id : "",
                               p->links[i].reason);
-    if (p->header.type != ERAB_RECEIPT)
-        answer(p, p->known->state, ERAB_REASON_NONE);
+    if (p->header.type == ERAB_RECEIPT)
+        return NEXT;
+    erabi_followup_order(pipeline, p->known);
+    answer(p, state, ERAB_REASON_NONE);
+    if (p->gather) {
+        p->gather->accepted = true;
+        p->gather = NULL;
+    }
     return NEXT;
+}
+
+/* The link was closed while the message waited for its commit: its sender is told. */
+static bool late(struct passage *p, struct link *link)
+{
+    const struct erabi_attachment *a = link->target->attachment;
+    if (!a->revoked && !(p->pipeline->isolated >> link->interface & 1))
+        return false;
+    struct erabi_delivery delivery = {.parcel = p->parcel, .party = link->to->index, .row = link->row};
+    if (link->held)
+        erabi_target_unhold(link->target, p->header.type, erabi_passage_size(p));
+    link->held = false;
+    erabi_followup_left(p->pipeline, &delivery, ERAB_REASON_BREAKER_OPEN);
+    return true;
 }
 
 static enum step step_deliver(struct passage *p)
@@ -371,7 +379,7 @@ static enum step step_deliver(struct passage *p)
     if (p->header.type == ERAB_DISPATCH_CANCEL)
         erabi_followup_cancel(pipeline, &p->header, (const void *)p->body);
     if (p->header.type == ERAB_RECEIPT && p->body)
-        erabi_followup_receipt(pipeline, p->source, (const void *)p->body);
+        erabi_followup_receipt(pipeline, p->source, p->from, &p->header, (const void *)p->body);
     if (taken_here(p) && p->body) {
         if (p->header.type == ERAB_PARTY_CARD)
             pipeline->take_card(pipeline->card_user, p->attachment, &p->header, (const void *)p->body);
@@ -381,12 +389,12 @@ static enum step step_deliver(struct passage *p)
     }
     for (size_t i = 0; i < p->n_links; i++) {
         struct link *link = &p->links[i];
-        if (link->reason || link->target == NULL ||
-            erabi_pipeline_late(pipeline, link->target, link->interface, p->parcel, link->row))
+        if (link->reason || link->target == NULL || p->gathered || late(p, link))
             continue;
-        if (erabi_target_push(link->target, p->parcel, link->row) < 0) {
+        link->held = false;
+        if (erabi_target_push(link->target, p->parcel, link->to->index, link->row, ERABI_PUSH_HELD) < 0) {
             erabi_record_link(pipeline->audit, &p->header, link->to->id, ERAB_REASON_QUEUE_FULL);
-            continue; /* stays in the journal; told to the sender as EXPIRED at its deadline or after a restart */
+            continue; /* what is stored stays so: told to the sender after a restart */
         }
         erabi_target_pump(link->target, pipeline->loop->mono_ms, erabi_now_ms(pipeline->loop));
     }
@@ -415,7 +423,7 @@ static void run(struct passage *p)
         erabi_record_message(p->pipeline->audit, "refused", &p->header, p->hash, "refused", p->reason, p->section,
                              p->attachment->name);
         if (lane(p) == ERAB_LANE_TELEMETRY)
-            p->source->shed++;
+            erabi_receipts_shed(p->source, p->from, p->reason);
         else if (p->header.type != ERAB_RECEIPT)
             answer(p, ERAB_REFUSED, p->reason);
     }
@@ -424,52 +432,15 @@ static void run(struct passage *p)
 
 static void finish(struct passage *p)
 {
+    for (size_t i = 0; i < p->n_links; i++)
+        if (p->links[i].held)
+            erabi_target_unhold(p->links[i].target, p->header.type, erabi_passage_size(p));
+    erabi_gather_free(&p->pipeline->gathers, p->gather);
     erab_body_free(p->body);
     erabi_parcel_unref(p->parcel);
     free(p->links);
     erabi_snapshot_unref(p->snapshot);
     free(p);
-}
-
-/* Members of a group that were refused; NULL when none or no memory. Freed with free(). */
-static Erab__V1__ReceiptMember *refused_members(const struct passage *p, Erab__V1__ReceiptMember ***list, size_t *n)
-{
-    *n = 0;
-    *list = NULL;
-    if (p->header.to[0] != '@' || p->n_passed == p->n_links)
-        return NULL;
-    Erab__V1__ReceiptMember *members = calloc(p->n_links, sizeof(*members));
-    *list = calloc(p->n_links, sizeof(**list));
-    for (size_t i = 0; members && *list && i < p->n_links; i++) {
-        if (!p->links[i].reason || !p->links[i].to)
-            continue;
-        erab__v1__receipt_member__init(&members[*n]);
-        members[*n].party = (char *)(uintptr_t)p->links[i].to->id;
-        members[*n].state = ERAB__V1__RECEIPT_STATE__REFUSED;
-        members[*n].reason = (char *)(uintptr_t)erab_reason_code(p->links[i].reason);
-        (*list)[*n] = &members[*n];
-        (*n)++;
-    }
-    return members;
-}
-
-static void answer(struct passage *p, enum erab_receipt_state state, enum erab_reason reason)
-{
-    struct erabi_pipeline *pipeline = p->pipeline;
-    struct erabi_answer a = {.owner = pipeline->owner->party,
-                             .to = p->header.from,
-                             .seq = erabi_pipeline_next_seq(pipeline, p->header.from),
-                             .now_ms = erabi_now_ms(pipeline->loop),
-                             .about = p->header.id,
-                             .about_hash = p->hash,
-                             .state = state,
-                             .reason = reason,
-                             .section = reason && p->section ? p->section : "",
-                             .detail = reason && p->detail ? p->detail : ""};
-    Erab__V1__ReceiptMember *members = refused_members(p, &a.members, &a.n_members);
-    erabi_pipeline_answer(pipeline, p->source, &a);
-    free(a.members);
-    free(members);
 }
 
 static void begin(struct erabi_pipeline *pipeline, struct erabi_target *source, const struct erab_header *header,

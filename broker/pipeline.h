@@ -16,6 +16,7 @@
 #include "loop/loop.h"
 #include "policy/chain.h"
 #include "route/answer.h"
+#include "route/gather.h"
 #include "route/known.h"
 #include "route/session.h"
 #include "snapshot.h"
@@ -37,8 +38,13 @@ struct erabi_pipeline {
     struct erabi_audit *audit;
     const struct erab_identity *owner; /* signs for local applications */
     struct erabi_known_table known;
+    struct erabi_gather_table gathers;
     struct erabi_target **targets;
     size_t n_targets;
+    struct erabi_id_table target_ids;            /* the same, by attachment and interface */
+    const struct erabi_config_group **groups;    /* by id */
+    const struct erabi_attachment **locals;      /* the owner's applications, who names its types first */
+    size_t n_locals;
     struct erabi_target **outlets; /* by party index and interface, filled when first used */
     uint64_t *seqs;                /* by party index: of the broker's own answers */
     struct erabi_attachment self; /* of what the broker says for its owner */
@@ -52,13 +58,20 @@ struct erabi_pipeline {
     void *card_user;
 };
 
+/* Allocates the tables above for the registry and the configuration that are set. 0 or -ENOMEM. */
+int erabi_outlets_init(struct erabi_pipeline *pipeline);
+/* The key of a target in target_ids. */
+void erabi_outlets_key(const struct erabi_attachment *attachment, enum erab_interface interface, uint8_t key[16]);
+/* NULL: no such group. `id` without '@'. */
+const struct erabi_config_group *erabi_pipeline_group(const struct erabi_pipeline *pipeline, const char *id);
 /* The target of an attachment on an interface (ERAB_IF_NONE: the local endpoint), made when first asked for;
  * NULL: out of memory. */
 struct erabi_target *erabi_pipeline_outlet(struct erabi_pipeline *pipeline,
                                            const struct erabi_attachment *attachment,
                                            enum erab_interface interface);
 /* Where messages to this party leave on this interface: its own attachment there, its adapter or (for the
- * owner) a local application that takes the type; NULL when there is none. */
+ * owner) the local application that takes the type: the first that names it, else the first that takes all. When none
+ * does, the owner's messages wait, for a taker after a restart or their deadline. NULL when there is nothing. */
 struct erabi_target *erabi_pipeline_target(struct erabi_pipeline *pipeline, uint32_t party,
                                            enum erab_interface interface, enum erab_type type);
 /* swap.c: puts another snapshot into the place of the present one. Prepare does all that may fail; then either swap or
@@ -66,8 +79,7 @@ struct erabi_target *erabi_pipeline_target(struct erabi_pipeline *pipeline, uint
  * are another party's now, and what waited there is told to its senders. The old snapshot's reference is given back. */
 struct erabi_swap {
     struct erabi_snapshot *snapshot;
-    struct erabi_target **outlets;
-    uint64_t *seqs;
+    struct erabi_pipeline tables;         /* those of outlets.c, for the new snapshot */
     const struct erabi_attachment **next; /* by target */
     bool *emptied;                        /* by target */
 };
@@ -78,34 +90,31 @@ void erabi_pipeline_swap(struct erabi_swap *swap, struct erabi_pipeline *pipelin
 void erabi_pipeline_swap_undo(struct erabi_swap *swap, struct erabi_pipeline *pipeline);
 /* An interface is isolated from now on, or joined again; what waits for links of it is told to its senders. */
 void erabi_pipeline_isolate(struct erabi_pipeline *pipeline, enum erab_interface interface, bool isolated);
-/* True when the link was closed while the message waited for its commit: its sender is told. */
-bool erabi_pipeline_late(struct erabi_pipeline *pipeline, const struct erabi_target *target,
-                         enum erab_interface interface, struct erabi_parcel *parcel, int64_t row);
 /* One envelope of a bound session. */
 void erabi_pipeline_receive(struct erabi_pipeline *pipeline, struct erabi_session *session,
                             const struct erab_header *header, const struct erabi_envelope *envelope);
 /* One envelope that the broker itself makes for its owner; the same steps, no shorter way. */
 void erabi_pipeline_originate(struct erabi_pipeline *pipeline, const struct erab_header *header,
                               const struct erabi_envelope *envelope);
-/* followup.c: a cancel ends the order here too, nothing new may follow from it; a receipt of the recipient (or
- * its broker) takes the message out of the outbox. */
+/* followup.c: a cancel ends the order here too, nothing new may follow from it; a newer version of an order ends the
+ * older one; a receipt of the recipient (or its broker) takes the message out of the outbox; and what leaves an outbox
+ * without one (erabi_left_fn, `user` is the pipeline). */
 void erabi_followup_cancel(struct erabi_pipeline *pipeline, const struct erab_header *header,
                            const Erab__V1__DispatchCancel *cancel);
-/* What was accepted does not go out any more: its row ends and its sender is told. */
-void erabi_followup_drop(struct erabi_pipeline *pipeline, const struct erabi_delivery *delivery,
-                         enum erab_reason reason);
+void erabi_followup_order(struct erabi_pipeline *pipeline, struct erabi_known *known);
 void erabi_followup_receipt(struct erabi_pipeline *pipeline, struct erabi_target *source,
+                            const struct erabi_registry_party *from, const struct erab_header *header,
                             const Erab__V1__Receipt *receipt);
+void erabi_followup_left(void *user, struct erabi_delivery *delivery, enum erab_reason reason);
 /* heads.c: the heads of the audit logs, ours to others and theirs here. */
 void erabi_heads_send(struct erabi_pipeline *pipeline, const struct erabi_audit_head *head);
 void erabi_heads_take(struct erabi_pipeline *pipeline, const struct erab_header *header,
                       const Erab__V1__AuditHead *head);
-/* What the journal kept goes back into its outbox. 0 or -ENOMEM. */
+/* What the journal kept goes back into its outbox; what expired meanwhile or has no way any more is told to its sender.
+ * 0 or a negative errno. */
+int erabi_pipeline_restore_member(struct erabi_pipeline *pipeline, const struct erabi_journal_member *row);
 int erabi_pipeline_restore(struct erabi_pipeline *pipeline, const struct erabi_journal_pending *row);
 int erabi_pipeline_restore_mark(struct erabi_pipeline *pipeline, const struct erabi_journal_mark *row);
-/* Sends one of the broker's own receipts. */
-void erabi_pipeline_answer(struct erabi_pipeline *pipeline, struct erabi_target *target,
-                           const struct erabi_answer *answer);
 /* Everything waiting for a target is dropped, with a receipt to each sender. */
 void erabi_pipeline_drop(struct erabi_pipeline *pipeline, struct erabi_target *target, enum erab_reason reason);
 /* Frees what the pipeline owns. */

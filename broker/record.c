@@ -45,6 +45,18 @@ void erabi_record_link(struct erabi_audit *audit, const struct erab_header *head
     erabi_audit_write(audit, "link-refused", fields, sizeof(fields) / sizeof(fields[0]));
 }
 
+void erabi_record_shed(struct erabi_audit *audit, const char *peer, const char *from, uint64_t n,
+                       enum erab_reason reason)
+{
+    struct erabi_audit_field fields[] = {
+        FIELD("peer", peer),
+        FIELD("from", from),
+        {.name = "messages", .number = n},
+        FIELD("reason", erab_reason_code(reason)),
+    };
+    erabi_audit_write(audit, "telemetry-shed", fields, sizeof(fields) / sizeof(fields[0]));
+}
+
 void erabi_record_connection(struct erabi_audit *audit, const char *verdict, const char *peer, const char *interface,
                              const char *address, const uint8_t *key, enum erab_reason reason, const char *detail)
 {

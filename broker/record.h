@@ -13,6 +13,9 @@ void erabi_record_message(struct erabi_audit *audit, const char *what, const str
 /* One member of a group that did not get it. */
 void erabi_record_link(struct erabi_audit *audit, const struct erab_header *header, const char *to,
                        enum erab_reason reason);
+/* Telemetry of a party that was not taken or not delivered, a second's worth. */
+void erabi_record_shed(struct erabi_audit *audit, const char *peer, const char *from, uint64_t n,
+                       enum erab_reason reason);
 void erabi_record_connection(struct erabi_audit *audit, const char *verdict, const char *peer, const char *interface,
                              const char *address, const uint8_t *key, enum erab_reason reason, const char *detail);
 void erabi_record_admin(struct erabi_audit *audit, const char *act, const char *object, const char *verdict);

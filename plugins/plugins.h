@@ -9,5 +9,6 @@ extern const struct erab_policy erab_policy_r2; /* 3.6.2 */
 extern const struct erab_policy erab_policy_r3; /* 3.6.3 */
 extern const struct erab_policy erab_policy_r4; /* 3.6.4 */
 extern const struct erab_policy erab_policy_r5; /* 3.6.5 */
+extern const struct erab_policy erab_policy_info; /* 3.2 */
 
 #endif

@@ -19,14 +19,13 @@ static unsigned choose_interface(const char *name)
 
 static unsigned choose_listener(const char *name)
 {
-    enum erab_interface v = erab_interface_from_name(name);
-    return v == ERAB_IF_INFO ? 0 : (unsigned)v;
+    return (unsigned)erab_interface_from_name(name);
 }
 
 static unsigned choose_policy(const char *name)
 {
     enum erab_interface v = erab_interface_from_name(name);
-    return v > ERAB_IF_R5 ? 0 : (unsigned)v;
+    return v == ERAB_IF_INTERNAL ? 0 : (unsigned)v; /* r1 judges that one too */
 }
 
 static unsigned choose_type(const char *name)
@@ -203,7 +202,7 @@ static const struct erabi_option top_table[] = {
     {"adapters", ERABI_OPT_SECTIONS, TOP_LIST(adapters), .max = 64, .table = adapter_table,
      .item_size = sizeof(struct erabi_config_adapter), .right = "a list of sections"},
     {"policies", ERABI_OPT_MASK, TOP(policies), .required = true, .live = true, .choose = choose_policy,
-     .right = "a list of r1 r2 r3 r4 r5"},
+     .right = "a list of r1 r2 r3 r4 r5 info"},
     {"limits", ERABI_OPT_SECTION, TOP(limits), .table = limits_table, .right = "a section"},
     {"heads", ERABI_OPT_SECTION, TOP(heads), .table = heads_table, .right = "a section"},
     {"operators", ERABI_OPT_SECTIONS, TOP_LIST(operators), .live = true, .max = 64, .table = operator_table,

@@ -31,7 +31,7 @@ struct erabi_config_owner {
 
 struct erabi_config_listener {
     struct erabi_mark mark;
-    unsigned interface; /* ERAB_IF_R1 .. ERAB_IF_R5 or ERAB_IF_INTERNAL */
+    unsigned interface; /* ERAB_IF_R1 .. ERAB_IF_INFO */
     char *endpoint;     /* tcp:// */
     char *key_file;
     erabi_key_bytes curve_key; /* its public one; zeros: not given */
@@ -137,7 +137,7 @@ struct erabi_config {
     size_t n_groups;
     struct erabi_config_adapter *adapters;
     size_t n_adapters;
-    uint64_t policies; /* bits 1 << ERAB_IF_R1 .. R5 */
+    uint64_t policies; /* bits 1 << ERAB_IF_R1 .. R5, ERAB_IF_INFO */
     struct erabi_config_limits limits;
     struct erabi_config_heads heads;
     struct erabi_config_operator *operators;

@@ -73,8 +73,11 @@ int erabi_registry_renew(struct erabi_registry **out, const struct erabi_config 
                                                before->persist, before->user);
     if (!r)
         return -ENOMEM;
-    for (uint32_t i = 0; i < before->n_parties; i++)
-        erabi_reg_add_slot(r, before->parties[i].id);
+    for (uint32_t i = 0; i < before->n_parties; i++) {
+        struct party *p = erabi_reg_add_slot(r, before->parties[i].id);
+        p->seen.role = before->parties[i].seen.role; /* so that senders to one that is gone are found */
+        erabi_copy_text(p->firm, sizeof(p->firm), before->parties[i].firm);
+    }
     for (size_t i = 0; i < before->n_absent; i++)
         if (!erabi_reg_slot(r, before->absent[i]))
             erabi_reg_add_slot(r, before->absent[i]);

@@ -15,7 +15,7 @@
 #define RECIPIENTS_MAX 65536
 #define PROBE_KEY      "journal.probe"
 
-enum op_kind { OP_PUT, OP_OUT_DONE, OP_ANSWER, OP_CANCELLED, OP_REVOKE, OP_STATE, OP_PURGE, OP_PROBE };
+enum op_kind { OP_PUT, OP_OUT_DONE, OP_ANSWER, OP_CANCELLED, OP_MEMBER, OP_MEMBERS_DONE, OP_REVOKE, OP_STATE, OP_PURGE, OP_PROBE };
 
 /* One operation with copies of all it needs, in one allocation. */
 struct op {
@@ -49,7 +49,7 @@ struct erabi_journal {
     bool drained;         /* under lock: the thread has ended */
     atomic_bool failed;
     /* The loop thread's: */
-    bool running, purging, probing;
+    bool running, purging, probing, loading;
     size_t most, queued;
     int64_t next_message, next_outbox;
     unsigned ticks;
@@ -91,6 +91,10 @@ static int apply(struct erabi_store *s, const struct op *op)
         return erabi_store_answer(s, op->entry.id, op->entry.state, op->entry.reason);
     case OP_CANCELLED:
         return erabi_store_cancelled(s, op->entry.id);
+    case OP_MEMBER:
+        return erabi_store_member(s, op->entry.id, op->text, op->entry.state, op->entry.reason);
+    case OP_MEMBERS_DONE:
+        return erabi_store_members_done(s, op->entry.id);
     case OP_REVOKE:
         return erabi_store_revoke(s, op->text, op->now_ms);
     case OP_STATE:
@@ -232,21 +236,30 @@ int erabi_journal_open(struct erabi_journal **out, uv_loop_t *loop, const char *
     return 0;
 }
 
+static int start_thread(struct erabi_journal *j)
+{
+    int r = pthread_create(&j->thread, NULL, thread_main, j);
+    j->running = r == 0;
+    return -r;
+}
+
 int erabi_journal_load(struct erabi_journal *j, uint64_t now_ms, const struct erabi_journal_load *load)
 {
     assert(!j->running);
-    return erabi_store_load(j->store, now_ms, load);
+    j->loading = true;
+    int r = erabi_store_load(j->store, now_ms, load);
+    j->loading = false;
+    int started = j->waiting.n ? start_thread(j) : 0;
+    return r < 0 ? r : started;
 }
 
 static int enqueue(struct erabi_journal *j, struct op *op)
 {
-    if (!j->running) {
-        int r = pthread_create(&j->thread, NULL, thread_main, j);
-        if (r) {
-            free(op);
-            return -r;
-        }
-        j->running = true;
+    /* During a load the store is the loop thread's: what is put then waits for its end. */
+    int r = j->running || j->loading ? 0 : start_thread(j);
+    if (r < 0) {
+        free(op);
+        return r;
     }
     if (op->kind != OP_PURGE && op->kind != OP_PROBE)
         j->queued++;
@@ -310,8 +323,8 @@ int erabi_journal_put(struct erabi_journal *j, const struct erabi_journal_entry 
     op->entry = *e;
     op->entry.recipients = (void *)erabi_write_room(&w, e->n_recipients * sizeof(*e->recipients));
     for (size_t i = 0; i < e->n_recipients; i++) {
-        e->recipients[i].row = ++j->next_outbox;
-        op->entry.recipients[i].row = e->recipients[i].row;
+        e->recipients[i].row = e->recipients[i].state == ERAB_REFUSED ? 0 : ++j->next_outbox;
+        op->entry.recipients[i] = e->recipients[i];
         op->entry.recipients[i].to = keep_text(&w, e->recipients[i].to);
     }
     op->entry.id = keep(&w, e->id, ERAB_ID_SIZE).data;
@@ -335,15 +348,16 @@ int erabi_journal_outbox_done(struct erabi_journal *j, int64_t row)
     return enqueue(j, op);
 }
 
-static int about_id(struct erabi_journal *j, enum op_kind kind, const uint8_t *id, enum erab_receipt_state state,
-                    enum erab_reason reason)
+static int about_id(struct erabi_journal *j, enum op_kind kind, const uint8_t *id, const char *text,
+                    enum erab_receipt_state state, enum erab_reason reason)
 {
     int r = room(j);
     struct erabi_writer w;
-    struct op *op = r < 0 ? NULL : new_op(kind, ERAB_ID_SIZE, &w);
+    struct op *op = r < 0 ? NULL : new_op(kind, ERAB_ID_SIZE + strlen(text) + 1, &w);
     if (!op)
         return r < 0 ? r : -ENOMEM;
     op->entry.id = keep(&w, id, ERAB_ID_SIZE).data;
+    op->text = keep_text(&w, text);
     op->entry.state = state;
     op->entry.reason = reason;
     return enqueue(j, op);
@@ -352,12 +366,23 @@ static int about_id(struct erabi_journal *j, enum op_kind kind, const uint8_t *i
 int erabi_journal_answer(struct erabi_journal *j, const uint8_t id[ERAB_ID_SIZE], enum erab_receipt_state state,
                          enum erab_reason reason)
 {
-    return about_id(j, OP_ANSWER, id, state, reason);
+    return about_id(j, OP_ANSWER, id, "", state, reason);
+}
+
+int erabi_journal_member(struct erabi_journal *j, const uint8_t id[ERAB_ID_SIZE], const char *party,
+                         enum erab_receipt_state state, enum erab_reason reason)
+{
+    return about_id(j, OP_MEMBER, id, party, state, reason);
+}
+
+int erabi_journal_members_done(struct erabi_journal *j, const uint8_t id[ERAB_ID_SIZE])
+{
+    return about_id(j, OP_MEMBERS_DONE, id, "", ERAB_ACCEPTED, ERAB_REASON_NONE);
 }
 
 int erabi_journal_cancelled(struct erabi_journal *j, const uint8_t id[ERAB_ID_SIZE])
 {
-    return about_id(j, OP_CANCELLED, id, ERAB_ACCEPTED, ERAB_REASON_NONE);
+    return about_id(j, OP_CANCELLED, id, "", ERAB_ACCEPTED, ERAB_REASON_NONE);
 }
 
 static struct op *named_op(enum op_kind kind, const char *name, struct erabi_slice value, erabi_journal_done_fn done,

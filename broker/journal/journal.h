@@ -12,8 +12,11 @@
 struct erabi_journal;
 
 struct erabi_journal_recipient {
-    const char *to;       /* party id */
-    int64_t row;          /* set by erabi_journal_put: the outbox row */
+    const char *to; /* party id */
+    int64_t row;    /* set by erabi_journal_put: the outbox row; 0 for a refused member */
+    /* Of a message to a group: the member's state. REFUSED: no outbox row. */
+    enum erab_receipt_state state;
+    enum erab_reason reason;
 };
 
 /* One decided message. A refused one has no recipients and may leave header, body and signature empty (all three).
@@ -30,6 +33,7 @@ struct erabi_journal_entry {
     uint64_t keep_until_ms; /* of orders: the end of the window; the later of the two counts */
     struct erabi_journal_recipient *recipients;
     size_t n_recipients;
+    bool group; /* the recipients' states are kept as well, until erabi_journal_members_done */
 };
 
 /* `result` 0: committed and fsynced. -EIO: nothing of it was kept. */
@@ -53,20 +57,32 @@ struct erabi_journal_mark {
     bool cancelled;
     struct erabi_slice header, body, signature; /* live orders are derived from these */
 };
+/* A member of a message to a group whose last receipt is still owed. Members of one message come in a row; `n` is how
+ * many it has. */
+struct erabi_journal_member {
+    const uint8_t *id, *hash;
+    struct erabi_slice header;
+    const char *to;
+    enum erab_receipt_state state;
+    enum erab_reason reason;
+    size_t n;
+};
 struct erabi_journal_load {
     int (*on_pending)(void *user, const struct erabi_journal_pending *row);
     int (*on_mark)(void *user, const struct erabi_journal_mark *row);
     int (*on_revoked)(void *user, const char *party);
     int (*on_state)(void *user, const char *key, struct erabi_slice value);
     void *user;
+    int (*on_member)(void *user, const struct erabi_journal_member *row);
 };
 
 /* Creates or opens the database. -EBUSY: in use by another process; -EPROTO: written by a newer version or of another
  * program; else a negative errno; `error` (may be NULL) says what. `queue` = most entries waiting (0 = 16384). */
 int erabi_journal_open(struct erabi_journal **out, uv_loop_t *loop, const char *path, size_t queue, char *error,
                        size_t error_size);
-/* Before the first put; synchronous. Rows that ended before `now_ms` are left out. Any callback may be NULL.
- * -EBADMSG: a stored row does not match its hash. */
+/* Before the first put; synchronous. Marks that ended before `now_ms` are left out; rows of the outbox are not, for
+ * their senders are still owed a receipt. Order: revocations, states, marks, members, outbox. A callback may put.
+ * Any callback may be NULL. -EBADMSG: a stored row does not match its hash. */
 int erabi_journal_load(struct erabi_journal *journal, uint64_t now_ms, const struct erabi_journal_load *load);
 
 /* Copies the entry. 0 and `done` will be called exactly once; -EAGAIN: queue full; -EIO: not writable. */
@@ -76,6 +92,10 @@ int erabi_journal_put(struct erabi_journal *journal, const struct erabi_journal_
 int erabi_journal_outbox_done(struct erabi_journal *journal, int64_t row);
 int erabi_journal_answer(struct erabi_journal *journal, const uint8_t id[ERAB_ID_SIZE], enum erab_receipt_state state,
                          enum erab_reason reason);
+/* A member of a message to a group has come further; and the last receipt about it was stored. */
+int erabi_journal_member(struct erabi_journal *journal, const uint8_t id[ERAB_ID_SIZE], const char *party,
+                         enum erab_receipt_state state, enum erab_reason reason);
+int erabi_journal_members_done(struct erabi_journal *journal, const uint8_t id[ERAB_ID_SIZE]);
 int erabi_journal_cancelled(struct erabi_journal *journal, const uint8_t id[ERAB_ID_SIZE]);
 int erabi_journal_revoke(struct erabi_journal *journal, const char *party, uint64_t now_ms, erabi_journal_done_fn done,
                          void *user);

@@ -27,13 +27,23 @@
     X(REVOKE, "INSERT OR IGNORE INTO revocation VALUES (?1,?2)")                                             \
     X(STATE, "INSERT OR REPLACE INTO state VALUES (?1,?2)")                                                  \
     X(STATE_DROP, "DELETE FROM state WHERE key = ?1")                                                        \
+    X(PUT_MEMBER, "INSERT INTO member VALUES (?1,?2,?3,?4)")                                                 \
+    X(MEMBER, "UPDATE member SET state = ?3, reason = ?4 WHERE message = (SELECT row FROM message WHERE "    \
+              "id = ?1) AND party = ?2")                                                                     \
+    X(MEMBERS_DONE, "DELETE FROM member WHERE message = (SELECT row FROM message WHERE id = ?1)")            \
     X(PURGE_OUT, "DELETE FROM outbox WHERE row IN (SELECT row FROM outbox WHERE expires < ?1 LIMIT 1000)")   \
-    X(PURGE, "DELETE FROM message WHERE row IN (SELECT row FROM message WHERE ends < ?1 LIMIT 1000)")        \
+    X(PURGE_MEMBERS, "DELETE FROM member WHERE message IN (SELECT row FROM message WHERE ends < ?1 "         \
+                     "LIMIT 1000)")                                                                          \
+    X(PURGE, "DELETE FROM message WHERE row IN (SELECT row FROM message m WHERE ends < ?1 AND NOT EXISTS "   \
+             "(SELECT 1 FROM outbox o WHERE o.message = m.row) AND NOT EXISTS (SELECT 1 FROM member WHERE "  \
+             "member.message = m.row) LIMIT 1000)")                                                          \
     X(ROWS, "SELECT (SELECT ifnull(max(row),0) FROM message), (SELECT ifnull(max(row),0) FROM outbox)")      \
     X(MARKS, "SELECT id,hash,header,body,signature,sender,type,state,reason,expires,ends,cancelled FROM "    \
              "message WHERE ends >= ?1 ORDER BY row")                                                        \
+    X(MEMBERS, "SELECT m.id,m.hash,m.header,m.body,p.party,p.state,p.reason,(SELECT count(*) FROM member c " \
+               "WHERE c.message = m.row) FROM message m JOIN member p ON p.message = m.row ORDER BY m.row")  \
     X(PENDING, "SELECT o.row,o.recipient,o.expires,m.id,m.hash,m.header,m.body,m.signature FROM outbox o "   \
-               "JOIN message m ON m.row = o.message WHERE o.expires >= ?1 ORDER BY o.row")                   \
+               "JOIN message m ON m.row = o.message ORDER BY o.row")                                         \
     X(REVOKED, "SELECT party FROM revocation")                                                               \
     X(STATES, "SELECT key,value FROM state")
 
@@ -62,6 +72,15 @@ static const char schema[] =
     "CREATE INDEX outbox_expires ON outbox (expires);"
     "CREATE TABLE revocation (party TEXT PRIMARY KEY, at INTEGER NOT NULL) WITHOUT ROWID;"
     "CREATE TABLE state (key TEXT PRIMARY KEY, value BLOB NOT NULL) WITHOUT ROWID;";
+
+/* Since the first version; none of it changes what older rows mean. */
+static const char additions[] =
+    "CREATE TABLE IF NOT EXISTS member (message INTEGER NOT NULL, party TEXT NOT NULL, state INTEGER NOT NULL,"
+    " reason TEXT NOT NULL, PRIMARY KEY (message, party)) WITHOUT ROWID;"
+    "CREATE INDEX IF NOT EXISTS outbox_message ON outbox (message);";
+
+/* How long after their end rows stay that somebody is still owed a receipt for. */
+#define OWED_MS 86400000u
 
 struct erabi_store {
     sqlite3 *db;
@@ -142,6 +161,8 @@ static int prepare_file(struct erabi_store *s, const char **why)
         *why = "was written by another version of the broker";
         r = -EPROTO;
     }
+    if (r == 0)
+        r = exec(s->db, additions);
     if (r < 0) {
         exec(s->db, "ROLLBACK");
         return r;
@@ -244,7 +265,17 @@ int erabi_store_put(struct erabi_store *s, int64_t row, const struct erabi_journ
     bind_number(st, 11, e->expires_at_ms);
     bind_number(st, 12, ends);
     int r = run(st);
+    for (size_t i = 0; r == 0 && e->group && i < e->n_recipients; i++) {
+        st = s->statements[S_PUT_MEMBER];
+        sqlite3_bind_int64(st, 1, row);
+        bind_text(st, 2, e->recipients[i].to);
+        bind_number(st, 3, e->recipients[i].state);
+        bind_text(st, 4, erab_reason_code(e->recipients[i].reason));
+        r = run(st);
+    }
     for (size_t i = 0; r == 0 && i < e->n_recipients; i++) {
+        if (e->recipients[i].state == ERAB_REFUSED)
+            continue;
         st = s->statements[S_PUT_OUT];
         sqlite3_bind_int64(st, 1, e->recipients[i].row);
         sqlite3_bind_int64(st, 2, row);
@@ -268,6 +299,23 @@ int erabi_store_answer(struct erabi_store *s, const uint8_t *id, enum erab_recei
     bind_number(st, 2, state);
     bind_text(st, 3, erab_reason_code(reason));
     return run(st);
+}
+
+int erabi_store_member(struct erabi_store *s, const uint8_t *id, const char *party, enum erab_receipt_state state,
+                       enum erab_reason reason)
+{
+    sqlite3_stmt *st = s->statements[S_MEMBER];
+    bind_slice(st, 1, erabi_slice(id, ERAB_ID_SIZE));
+    bind_text(st, 2, party);
+    bind_number(st, 3, state);
+    bind_text(st, 4, erab_reason_code(reason));
+    return run(st);
+}
+
+int erabi_store_members_done(struct erabi_store *s, const uint8_t *id)
+{
+    bind_slice(s->statements[S_MEMBERS_DONE], 1, erabi_slice(id, ERAB_ID_SIZE));
+    return run(s->statements[S_MEMBERS_DONE]);
 }
 
 int erabi_store_cancelled(struct erabi_store *s, const uint8_t *id)
@@ -294,8 +342,11 @@ int erabi_store_state(struct erabi_store *s, const char *key, struct erabi_slice
 
 int erabi_store_purge(struct erabi_store *s, uint64_t now_ms)
 {
-    bind_number(s->statements[S_PURGE_OUT], 1, now_ms);
+    uint64_t owed = now_ms > OWED_MS ? now_ms - OWED_MS : 0;
+    bind_number(s->statements[S_PURGE_OUT], 1, owed);
     int r = run(s->statements[S_PURGE_OUT]);
+    bind_number(s->statements[S_PURGE_MEMBERS], 1, owed);
+    r = r < 0 ? r : run(s->statements[S_PURGE_MEMBERS]);
     bind_number(s->statements[S_PURGE], 1, now_ms);
     return r < 0 ? r : run(s->statements[S_PURGE]);
 }
@@ -378,6 +429,25 @@ static int tell_pending(sqlite3_stmt *st, const struct erabi_journal_load *load)
     return load->on_pending(load->user, &p);
 }
 
+static int tell_member(sqlite3_stmt *st, const struct erabi_journal_load *load)
+{
+    struct erabi_slice id = column(st, 0), hash = column(st, 1), header = column(st, 2);
+    struct erabi_journal_member m = {
+        .id = id.data,
+        .hash = hash.data,
+        .header = header,
+        .to = column_text(st, 4),
+        .state = (enum erab_receipt_state)sqlite3_column_int(st, 5),
+        .reason = erab_reason_from_code(column_text(st, 6)),
+        .n = (size_t)sqlite3_column_int64(st, 7),
+    };
+    if (m.reason == ERAB_REASON_COUNT)
+        m.reason = ERAB_REASON_INTERNAL;
+    if (!row_holds(id, hash, header, column(st, 3)))
+        return -EBADMSG;
+    return load->on_member(load->user, &m);
+}
+
 static int tell_revoked(sqlite3_stmt *st, const struct erabi_journal_load *load)
 {
     return load->on_revoked(load->user, column_text(st, 0));
@@ -409,7 +479,8 @@ int erabi_store_load(struct erabi_store *s, uint64_t now_ms, const struct erabi_
     bind_number(s->statements[S_MARKS], 1, now_ms);
     if (r == 0 && load->on_mark)
         r = each(s->statements[S_MARKS], tell_mark, load);
-    bind_number(s->statements[S_PENDING], 1, now_ms);
+    if (r == 0 && load->on_member)
+        r = each(s->statements[S_MEMBERS], tell_member, load);
     if (r == 0 && load->on_pending)
         r = each(s->statements[S_PENDING], tell_pending, load);
     return r;

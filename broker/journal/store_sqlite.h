@@ -20,9 +20,12 @@ int erabi_store_put(struct erabi_store *store, int64_t row, const struct erabi_j
 int erabi_store_outbox_done(struct erabi_store *store, int64_t row);
 int erabi_store_answer(struct erabi_store *store, const uint8_t *id, enum erab_receipt_state state,
                        enum erab_reason reason);
+int erabi_store_member(struct erabi_store *store, const uint8_t *id, const char *party, enum erab_receipt_state state,
+                       enum erab_reason reason);
+int erabi_store_members_done(struct erabi_store *store, const uint8_t *id);
 int erabi_store_cancelled(struct erabi_store *store, const uint8_t *id);
 int erabi_store_revoke(struct erabi_store *store, const char *party, uint64_t now_ms);
 int erabi_store_state(struct erabi_store *store, const char *key, struct erabi_slice value);
-/* At most 1,000 rows of each kind. */
+/* At most 1,000 rows of each kind. What is still owed to somebody stays, for a day at most. */
 int erabi_store_purge(struct erabi_store *store, uint64_t now_ms);
 #endif

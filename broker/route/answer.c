@@ -6,19 +6,20 @@
 
 #define RETRY_AFTER_MS 1000u
 
-static struct erabi_parcel *parcel_of(enum erab_type type, const char *owner, const char *to, uint64_t seq,
-                                      uint64_t now_ms, const ProtobufCMessage *message)
+static struct erabi_parcel *parcel_of(enum erab_type type, const struct erabi_answer *a,
+                                      const ProtobufCMessage *message)
 {
     struct erab_header header = {.type = type,
                                  .category = ERAB_OPERATION,
-                                 .issued_at_ms = now_ms,
-                                 .expires_at_ms = now_ms + ERABI_ANSWER_LIFE_MS,
-                                 .seq = seq,
+                                 .issued_at_ms = a->now_ms,
+                                 .expires_at_ms = a->now_ms + (a->life_ms ? a->life_ms : ERABI_ANSWER_LIFE_MS),
+                                 .seq = a->seq,
+                                 .exercise = a->exercise,
                                  .version = 1};
-    if (!erabi_copy_text(header.from, sizeof(header.from), owner) ||
-        !erabi_copy_text(header.to, sizeof(header.to), to))
+    if (!erabi_copy_text(header.from, sizeof(header.from), a->owner) ||
+        !erabi_copy_text(header.to, sizeof(header.to), a->to))
         return NULL;
-    erab_id_new(header.id, now_ms);
+    erab_id_new(header.id, a->now_ms);
     _free_ uint8_t *body = NULL;
     size_t size;
     if (erab_body_pack(message, &body, &size) < 0)
@@ -51,7 +52,7 @@ struct erabi_parcel *erabi_answer_receipt(const struct erabi_answer *a)
     receipt.shed = a->shed;
     receipt.member = a->members;
     receipt.n_member = a->n_members;
-    return parcel_of(ERAB_RECEIPT, a->owner, a->to, a->seq, a->now_ms, &receipt.base);
+    return parcel_of(ERAB_RECEIPT, a, &receipt.base);
 }
 
 struct erabi_parcel *erabi_answer_ping(const char *owner, const char *to, uint64_t seq, uint64_t now_ms,
@@ -61,5 +62,6 @@ struct erabi_parcel *erabi_answer_ping(const char *owner, const char *to, uint64
     ping.protocol = 1;
     ping.has_reply = ping.reply = ping.has_ready = kind == ERABI_PING_ANSWERS;
     ping.ready = ready;
-    return parcel_of(ERAB_PING, owner, to, seq, now_ms, &ping.base);
+    struct erabi_answer a = {.owner = owner, .to = to, .seq = seq, .now_ms = now_ms};
+    return parcel_of(ERAB_PING, &a, &ping.base);
 }

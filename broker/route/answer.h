@@ -13,6 +13,7 @@ struct erabi_answer {
     const char *to;
     uint64_t seq;
     uint64_t now_ms;
+    uint64_t life_ms;          /* 0: ERABI_ANSWER_LIFE_MS */
     const uint8_t *about;      /* NULL: a telemetry summary */
     const uint8_t *about_hash; /* NULL when the bytes were not trusted so far */
     enum erab_receipt_state state;
@@ -22,6 +23,7 @@ struct erabi_answer {
     Erab__V1__ReceiptMember **members;
     size_t n_members;
     uint32_t shed;
+    bool exercise; /* as what it answers */
 };
 
 /* One reference, the caller's; NULL: out of memory or over the size of a body. */

@@ -1,5 +1,6 @@
 #include "route/target.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -7,30 +8,61 @@
 /* Bytes in a connection's own queue above which packets wait here, where they can still be dropped. */
 #define CONNECTION_BUSY 65536u
 
-static void queue_init(struct erabi_queue *queue)
+static const size_t room_bytes[ERABI_QUEUE_COUNT] = {
+    [ERABI_QUEUE_COMMAND] = ERABI_TARGET_COMMAND_BYTES,
+    [ERABI_QUEUE_CONTROL] = ERABI_TARGET_CONTROL_BYTES,
+    [ERABI_QUEUE_RECEIPT] = ERABI_TARGET_RECEIPT_BYTES,
+    [ERABI_QUEUE_TELEMETRY] = ERABI_TARGET_TELEMETRY_BYTES,
+};
+
+enum erabi_queue_name erabi_target_queue(enum erab_type type)
 {
-    *queue = (struct erabi_queue){.last = &queue->first};
+    if (type == ERAB_RECEIPT)
+        return ERABI_QUEUE_RECEIPT;
+    switch (erab_type_lane(type)) {
+    case ERAB_LANE_COMMAND:
+        return ERABI_QUEUE_COMMAND;
+    case ERAB_LANE_CONTROL:
+        return ERABI_QUEUE_CONTROL;
+    default:
+        return ERABI_QUEUE_TELEMETRY;
+    }
 }
 
-static void queue_add(struct erabi_queue *queue, struct erabi_delivery *delivery)
+static enum erabi_queue_name queue_of(const struct erabi_delivery *delivery)
 {
-    delivery->next = NULL;
-    *queue->last = delivery;
-    queue->last = &delivery->next;
+    return erabi_target_queue(delivery->parcel->header.type);
+}
+
+/* Only what is answered is looked for by id. */
+static bool answered(enum erabi_queue_name name)
+{
+    return name == ERABI_QUEUE_COMMAND || name == ERABI_QUEUE_CONTROL;
+}
+
+/* One message may go to several parties behind one target: the party is mixed into the key. */
+static void key_of(const uint8_t id[ERAB_ID_SIZE], uint32_t party, uint8_t key[ERAB_ID_SIZE])
+{
+    erabi_copy_bytes(key, id, ERAB_ID_SIZE);
+    for (int i = 0; i < 4; i++)
+        key[ERAB_ID_SIZE - 1 - i] ^= (uint8_t)(party >> (8 * i));
+}
+
+static void charge(struct erabi_queue *queue, const struct erabi_delivery *delivery)
+{
     queue->bytes += erabi_parcel_size(delivery->parcel);
     queue->n++;
 }
 
-/* Removes the delivery that *at points to and returns it. */
-static struct erabi_delivery *queue_remove(struct erabi_queue *queue, struct erabi_delivery **at)
+/* Out of its list (`list` is a queue's or the told ones'), its table and its queue's count. */
+static void take_out(struct erabi_target *target, struct erabi_deliveries *list, struct erabi_delivery *delivery)
 {
-    struct erabi_delivery *delivery = *at;
-    *at = delivery->next;
-    if (queue->last == &delivery->next)
-        queue->last = at;
-    queue->bytes -= erabi_parcel_size(delivery->parcel);
-    queue->n--;
-    return delivery;
+    enum erabi_queue_name name = queue_of(delivery);
+    TAILQ_REMOVE(list, delivery, link);
+    if (answered(name))
+        erabi_id_table_remove(&target->ids, &delivery->entry);
+    target->queues[name].bytes -= erabi_parcel_size(delivery->parcel);
+    target->queues[name].n--;
 }
 
 static void delivery_free(struct erabi_delivery *delivery)
@@ -39,38 +71,97 @@ static void delivery_free(struct erabi_delivery *delivery)
     free(delivery);
 }
 
-void erabi_target_init(struct erabi_target *target, const void *attachment, enum erab_interface interface)
+static void leave(struct erabi_target *target, struct erabi_deliveries *list, struct erabi_delivery *delivery,
+                  enum erab_reason reason)
 {
-    *target = (struct erabi_target){.attachment = attachment, .interface = interface};
-    queue_init(&target->command);
-    queue_init(&target->control);
-    queue_init(&target->telemetry);
+    take_out(target, list, delivery);
+    if (target->left)
+        target->left(target->user, delivery, reason);
+    delivery_free(delivery);
 }
 
-void erabi_target_deinit(struct erabi_target *target, void (*each)(void *user, struct erabi_delivery *delivery),
-                         void *user)
+void erabi_target_init(struct erabi_target *target, const void *attachment, enum erab_interface interface,
+                       erabi_left_fn left, void *user)
 {
-    struct erabi_queue *queues[] = {&target->command, &target->control, &target->telemetry};
-    for (size_t i = 0; i < 3; i++) {
-        while (queues[i]->first) {
-            struct erabi_delivery *delivery = queue_remove(queues[i], &queues[i]->first);
-            if (each)
-                each(user, delivery);
-            delivery_free(delivery);
-        }
+    *target = (struct erabi_target){.attachment = attachment, .interface = interface, .left = left, .user = user};
+    for (int i = 0; i < ERABI_QUEUE_COUNT; i++)
+        TAILQ_INIT(&target->queues[i].list);
+    TAILQ_INIT(&target->told);
+}
+
+static void free_list(struct erabi_target *target, struct erabi_deliveries *list)
+{
+    struct erabi_delivery *d;
+    while ((d = TAILQ_FIRST(list))) {
+        take_out(target, list, d);
+        delivery_free(d);
     }
+}
+
+void erabi_target_deinit(struct erabi_target *target)
+{
+    for (int i = 0; i < ERABI_QUEUE_COUNT; i++)
+        free_list(target, &target->queues[i].list);
+    free_list(target, &target->told);
+    erabi_id_table_deinit(&target->ids, NULL);
+}
+
+/* Who is told may push into this very target, so what leaves is gathered first. */
+static void tell_dead(struct erabi_target *target, struct erabi_deliveries *dead, enum erab_reason reason)
+{
+    struct erabi_delivery *d;
+    while ((d = TAILQ_FIRST(dead))) {
+        TAILQ_REMOVE(dead, d, link);
+        if (target->left)
+            target->left(target->user, d, reason);
+        delivery_free(d);
+    }
+}
+
+static void choose(struct erabi_target *target, struct erabi_deliveries *list, struct erabi_deliveries *dead,
+                   bool (*which)(void *user, const struct erabi_delivery *delivery), void *user)
+{
+    for (struct erabi_delivery *d = TAILQ_FIRST(list), *next; d; d = next) {
+        next = TAILQ_NEXT(d, link);
+        if (which && !which(user, d))
+            continue;
+        take_out(target, list, d);
+        TAILQ_INSERT_TAIL(dead, d, link);
+    }
+}
+
+void erabi_target_drop_some(struct erabi_target *target,
+                            bool (*which)(void *user, const struct erabi_delivery *delivery), void *user,
+                            enum erab_reason reason)
+{
+    struct erabi_deliveries dead = TAILQ_HEAD_INITIALIZER(dead);
+    for (int i = 0; i < ERABI_QUEUE_COUNT; i++)
+        choose(target, &target->queues[i].list, &dead, which, user);
+    choose(target, &target->told, &dead, which, user);
+    tell_dead(target, &dead, reason);
+}
+
+void erabi_target_drop(struct erabi_target *target, enum erab_reason reason)
+{
+    erabi_target_drop_some(target, NULL, NULL, reason);
 }
 
 struct erabi_connection *erabi_target_bind(struct erabi_target *target, enum erab_lane_group group,
                                            struct erabi_connection *connection)
 {
     struct erabi_connection *older = target->connection[group];
+    struct erabi_delivery *d;
     target->connection[group] = connection;
     if (group == ERAB_LANES_COMMAND) {
-        for (struct erabi_delivery *d = target->command.first; d; d = d->next)
+        TAILQ_FOREACH(d, &target->queues[ERABI_QUEUE_COMMAND].list, link)
             d->sent_ms = 0;
-        for (struct erabi_delivery *d = target->control.first; d; d = d->next)
+        TAILQ_FOREACH(d, &target->queues[ERABI_QUEUE_CONTROL].list, link)
             d->sent_ms = 0;
+        while ((d = TAILQ_LAST(&target->told, erabi_deliveries))) {
+            TAILQ_REMOVE(&target->told, d, link);
+            d->sent_ms = 0;
+            TAILQ_INSERT_HEAD(&target->queues[ERABI_QUEUE_RECEIPT].list, d, link);
+        }
     }
     return older == connection ? NULL : older;
 }
@@ -82,46 +173,89 @@ void erabi_target_unbind(struct erabi_target *target, const struct erabi_connect
             target->connection[group] = NULL;
 }
 
-int erabi_target_push(struct erabi_target *target, struct erabi_parcel *parcel, int64_t row)
+static bool has_room(const struct erabi_queue *queue, enum erabi_queue_name name, size_t size)
 {
-    enum erab_lane lane = erab_type_lane(parcel->header.type);
-    size_t size = erabi_parcel_size(parcel);
-    if (lane != ERAB_LANE_TELEMETRY &&
-        target->command.bytes + target->control.bytes + size > ERABI_TARGET_COMMAND_BYTES)
+    return queue->bytes + queue->held_bytes + size <= room_bytes[name] &&
+           queue->n + queue->held_n < ERABI_TARGET_MESSAGES;
+}
+
+int erabi_target_hold(struct erabi_target *target, enum erab_type type, size_t size)
+{
+    enum erabi_queue_name name = erabi_target_queue(type);
+    struct erabi_queue *queue = &target->queues[name];
+    if (!answered(name))
+        return 0;
+    if (!has_room(queue, name, size))
         return -EAGAIN;
-    struct erabi_delivery *delivery = calloc(1, sizeof(*delivery));
-    if (!delivery)
-        return -EAGAIN;
-    delivery->parcel = erabi_parcel_ref(parcel);
-    delivery->row = row;
-    delivery->acked_by_send = lane == ERAB_LANE_TELEMETRY || parcel->header.type == ERAB_RECEIPT ||
-                              (parcel->header.type == ERAB_PARTY_CARD && row == 0);
-    if (lane == ERAB_LANE_TELEMETRY) {
-        while (target->telemetry.first && target->telemetry.bytes + size > ERABI_TARGET_TELEMETRY_BYTES) {
-            delivery_free(queue_remove(&target->telemetry, &target->telemetry.first));
-            target->shed++;
-        }
-        queue_add(&target->telemetry, delivery);
-    } else {
-        queue_add(lane == ERAB_LANE_COMMAND ? &target->command : &target->control, delivery);
-    }
+    queue->held_bytes += size;
+    queue->held_n++;
     return 0;
 }
 
-int64_t erabi_target_ack(struct erabi_target *target, const uint8_t id[ERAB_ID_SIZE])
+void erabi_target_unhold(struct erabi_target *target, enum erab_type type, size_t size)
 {
-    struct erabi_queue *queues[] = {&target->command, &target->control};
-    for (size_t i = 0; i < 2; i++) {
-        for (struct erabi_delivery **at = &queues[i]->first; *at; at = &(*at)->next) {
-            if (memcmp((*at)->parcel->header.id, id, ERAB_ID_SIZE) != 0)
-                continue;
-            struct erabi_delivery *delivery = queue_remove(queues[i], at);
-            int64_t row = delivery->row;
-            delivery_free(delivery);
-            return row;
-        }
+    struct erabi_queue *queue = &target->queues[erabi_target_queue(type)];
+    if (!answered(erabi_target_queue(type)))
+        return;
+    assert(queue->held_n > 0 && queue->held_bytes >= size);
+    queue->held_bytes -= size;
+    queue->held_n--;
+}
+
+/* Room for one more by sending away what matters least; false when there is none. */
+static bool make_room(struct erabi_target *target, enum erabi_queue_name name, size_t size)
+{
+    struct erabi_queue *queue = &target->queues[name];
+    struct erabi_deliveries *list = name == ERABI_QUEUE_RECEIPT ? &target->told : &queue->list;
+    enum erab_reason reason = name == ERABI_QUEUE_RECEIPT ? ERAB_REASON_NONE : ERAB_REASON_QUEUE_FULL;
+    while (!answered(name) && !has_room(queue, name, size) && !TAILQ_EMPTY(list))
+        leave(target, list, TAILQ_FIRST(list), reason);
+    return has_room(queue, name, size);
+}
+
+int erabi_target_push(struct erabi_target *target, struct erabi_parcel *parcel, uint32_t party, int64_t row,
+                      enum erabi_push how)
+{
+    enum erabi_queue_name name = erabi_target_queue(parcel->header.type);
+    size_t size = erabi_parcel_size(parcel);
+    if (how == ERABI_PUSH_HELD)
+        erabi_target_unhold(target, parcel->header.type, size);
+    bool free_of_room = how == ERABI_PUSH_RESTORED || (how == ERABI_PUSH_HELD && answered(name));
+    if (!free_of_room && !make_room(target, name, size))
+        return -EAGAIN;
+    struct erabi_delivery *delivery = calloc(1, sizeof(*delivery));
+    if (!delivery)
+        return -ENOMEM;
+    key_of(parcel->header.id, party, delivery->entry.id);
+    if (answered(name) && erabi_id_table_add(&target->ids, &delivery->entry) < 0) {
+        free(delivery);
+        return -ENOMEM;
     }
-    return -1;
+    delivery->parcel = erabi_parcel_ref(parcel);
+    delivery->party = party;
+    delivery->row = row;
+    TAILQ_INSERT_TAIL(&target->queues[name].list, delivery, link);
+    charge(&target->queues[name], delivery);
+    return 0;
+}
+
+int erabi_target_ack(struct erabi_target *target, const uint8_t id[ERAB_ID_SIZE], uint32_t party, const uint8_t *hash,
+                     int64_t *row)
+{
+    uint8_t key[ERAB_ID_SIZE];
+    key_of(id, party, key);
+    for (struct erabi_id_entry *e = erabi_id_table_find(&target->ids, key); e; e = e->next) {
+        struct erabi_delivery *d = (struct erabi_delivery *)e; /* entry is the first member */
+        if (d->party != party || memcmp(d->parcel->header.id, id, ERAB_ID_SIZE) != 0)
+            continue;
+        if (hash && memcmp(d->parcel->hash, hash, ERAB_HASH_SIZE) != 0)
+            return 0;
+        *row = d->row;
+        take_out(target, &target->queues[queue_of(d)].list, d);
+        delivery_free(d);
+        return 1;
+    }
+    return 0;
 }
 
 struct packet {
@@ -161,97 +295,85 @@ static bool packet_take(struct packet *packet, enum erab_lane_group group, struc
     return erabi_connection_queued(connection) < CONNECTION_BUSY;
 }
 
-/* Fills packets from one queue; returns how many of it are sent and unanswered. */
-static size_t fill(struct erabi_target *target, struct erabi_queue *queue, enum erab_lane_group group,
-                   struct packet *packet, size_t window, uint64_t mono_ms, uint64_t now_ms)
+/* What becomes of a message that was just written: commands and control messages wait for their answer. */
+static void written(struct erabi_target *target, struct erabi_delivery *d, uint64_t mono_ms)
+{
+    enum erabi_queue_name name = queue_of(d);
+    d->sent_ms = mono_ms ? mono_ms : 1;
+    if (name == ERABI_QUEUE_RECEIPT) {
+        TAILQ_REMOVE(&target->queues[name].list, d, link);
+        TAILQ_INSERT_TAIL(&target->told, d, link);
+    } else if (name == ERABI_QUEUE_TELEMETRY) {
+        take_out(target, &target->queues[name].list, d);
+        delivery_free(d);
+    }
+}
+
+/* Fills packets from one queue, with at most `window` of it sent and unanswered. */
+static void fill(struct erabi_target *target, enum erabi_queue_name name, enum erab_lane_group group,
+                 struct packet *packet, size_t window, uint64_t mono_ms, uint64_t now_ms)
 {
     struct erabi_connection *connection = target->connection[group];
     size_t flying = 0;
-    for (struct erabi_delivery **at = &queue->first; *at && flying < window;) {
-        struct erabi_delivery *d = *at;
+    for (struct erabi_delivery *d = TAILQ_FIRST(&target->queues[name].list), *next; d && flying < window; d = next) {
+        next = TAILQ_NEXT(d, link);
         bool due = d->sent_ms == 0 && d->parcel->header.expires_at_ms > now_ms;
         if (due && !packet_take(packet, group, connection, d->parcel))
             break;
+        flying += d->sent_ms != 0 || due;
         if (due)
-            d->sent_ms = mono_ms ? mono_ms : 1;
-        if (due && d->acked_by_send) {
-            delivery_free(queue_remove(queue, at));
-            continue;
-        }
-        flying += d->sent_ms != 0;
-        at = &d->next;
+            written(target, d, mono_ms);
     }
-    return flying;
 }
 
 void erabi_target_pump(struct erabi_target *target, uint64_t mono_ms, uint64_t now_ms)
 {
     struct packet packet;
+    const struct erabi_queue *queues = target->queues;
     struct erabi_connection *command = target->connection[ERAB_LANES_COMMAND];
-    if (command && (target->command.n || target->control.n) && erabi_connection_queued(command) < CONNECTION_BUSY) {
-        packet_begin(&packet, ERAB_LANES_COMMAND);
-        size_t flying = fill(target, &target->command, ERAB_LANES_COMMAND, &packet, ERABI_TARGET_WINDOW, mono_ms,
-                             now_ms);
-        fill(target, &target->control, ERAB_LANES_COMMAND, &packet, ERABI_TARGET_WINDOW - flying + 1, mono_ms,
-             now_ms);
-        packet_flush(&packet, ERAB_LANES_COMMAND, command);
+    if (command &&
+        (queues[ERABI_QUEUE_COMMAND].n || queues[ERABI_QUEUE_CONTROL].n || queues[ERABI_QUEUE_RECEIPT].n) &&
+        erabi_connection_queued(command) < CONNECTION_BUSY) {
+        enum erab_lane_group group = ERAB_LANES_COMMAND;
+        packet_begin(&packet, group);
+        fill(target, ERABI_QUEUE_COMMAND, group, &packet, ERABI_TARGET_COMMAND_WINDOW, mono_ms, now_ms);
+        fill(target, ERABI_QUEUE_RECEIPT, group, &packet, ERABI_ENVELOPES_MAX * 16, mono_ms, now_ms);
+        fill(target, ERABI_QUEUE_CONTROL, group, &packet, ERABI_TARGET_CONTROL_WINDOW, mono_ms, now_ms);
+        packet_flush(&packet, group, command);
     }
     struct erabi_connection *telemetry = target->connection[ERAB_LANES_TELEMETRY];
-    if (telemetry && target->telemetry.n && erabi_connection_queued(telemetry) < CONNECTION_BUSY) {
+    if (telemetry && queues[ERABI_QUEUE_TELEMETRY].n && erabi_connection_queued(telemetry) < CONNECTION_BUSY) {
         packet_begin(&packet, ERAB_LANES_TELEMETRY);
-        fill(target, &target->telemetry, ERAB_LANES_TELEMETRY, &packet, ERABI_ENVELOPES_MAX * 16, mono_ms, now_ms);
+        fill(target, ERABI_QUEUE_TELEMETRY, ERAB_LANES_TELEMETRY, &packet, ERABI_ENVELOPES_MAX * 16, mono_ms, now_ms);
         packet_flush(&packet, ERAB_LANES_TELEMETRY, telemetry);
     }
 }
 
-/* Moves what has expired to `dead`: who is told of it may pump this very target, so nothing is told while its
- * queues are walked. */
-static void tick_queue(struct erabi_queue *queue, struct erabi_queue *dead, uint64_t mono_ms, uint64_t now_ms)
+static void tick_queue(struct erabi_target *target, enum erabi_queue_name name, struct erabi_deliveries *dead,
+                       uint64_t mono_ms, uint64_t now_ms)
 {
-    for (struct erabi_delivery **at = &queue->first; *at;) {
-        struct erabi_delivery *d = *at;
+    struct erabi_deliveries *list = &target->queues[name].list;
+    for (struct erabi_delivery *d = TAILQ_FIRST(list), *next; d; d = next) {
+        next = TAILQ_NEXT(d, link);
         if (d->parcel->header.expires_at_ms <= now_ms) {
-            queue_add(dead, queue_remove(queue, at));
-            continue;
-        }
-        if (d->sent_ms && mono_ms - d->sent_ms > ERABI_TARGET_RETRY_MS)
+            take_out(target, list, d);
+            TAILQ_INSERT_TAIL(dead, d, link);
+        } else if (d->sent_ms && mono_ms - d->sent_ms > ERABI_TARGET_RETRY_MS) {
             d->sent_ms = 0;
-        at = &d->next;
-    }
-}
-
-void erabi_target_tick(struct erabi_target *target, uint64_t mono_ms, uint64_t now_ms,
-                       void (*expired)(void *user, struct erabi_delivery *delivery), void *user)
-{
-    struct erabi_queue dead;
-    queue_init(&dead);
-    tick_queue(&target->command, &dead, mono_ms, now_ms);
-    tick_queue(&target->control, &dead, mono_ms, now_ms);
-    tick_queue(&target->telemetry, &dead, mono_ms, now_ms);
-    while (dead.first) {
-        struct erabi_delivery *delivery = queue_remove(&dead, &dead.first);
-        expired(user, delivery);
-        delivery_free(delivery);
-    }
-    erabi_target_pump(target, mono_ms, now_ms);
-}
-
-void erabi_target_drop(struct erabi_target *target, bool (*which)(void *user, const struct erabi_delivery *delivery),
-                       void (*each)(void *user, struct erabi_delivery *delivery), void *user)
-{
-    struct erabi_queue dead, *queues[] = {&target->command, &target->control, &target->telemetry};
-    queue_init(&dead);
-    for (size_t i = 0; i < 3; i++) {
-        for (struct erabi_delivery **at = &queues[i]->first; *at;) {
-            if (which(user, *at))
-                queue_add(&dead, queue_remove(queues[i], at));
-            else
-                at = &(*at)->next;
         }
     }
-    while (dead.first) { /* only now: who is told may send through this very target */
-        struct erabi_delivery *delivery = queue_remove(&dead, &dead.first);
-        each(user, delivery);
-        delivery_free(delivery);
-    }
+}
+
+void erabi_target_tick(struct erabi_target *target, uint64_t mono_ms, uint64_t now_ms)
+{
+    struct erabi_deliveries dead = TAILQ_HEAD_INITIALIZER(dead);
+    for (int i = 0; i < ERABI_QUEUE_COUNT; i++)
+        tick_queue(target, (enum erabi_queue_name)i, &dead, mono_ms, now_ms);
+    tell_dead(target, &dead, ERAB_REASON_EXPIRED);
+    /* Oldest first; on a dead connection they wait here for the next one. */
+    struct erabi_delivery *d;
+    while ((d = TAILQ_FIRST(&target->told)) && mono_ms - d->sent_ms > ERABI_TARGET_RECEIPT_KEEP_MS &&
+           (target->connection[ERAB_LANES_COMMAND] || d->parcel->header.expires_at_ms <= now_ms))
+        leave(target, &target->told, d, ERAB_REASON_NONE);
+    erabi_target_pump(target, mono_ms, now_ms);
 }

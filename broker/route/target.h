@@ -1,50 +1,86 @@
 /* A target: where messages leave to. One attachment (or uplink) on one interface, with its two connections
- * and its queues. Commands never wait behind telemetry: own queue, own connection. Loop thread. */
+ * and its queues. Each lane has a queue and a budget of its own, so that nothing of one lane can take the room
+ * of another; receipts have one too. Commands never wait behind telemetry: own queue, own connection. Loop
+ * thread. */
 #ifndef ERABI_ROUTE_TARGET_H
 #define ERABI_ROUTE_TARGET_H
 
+#include <sys/queue.h>
+
+#include "base/id_table.h"
 #include "route/parcel.h"
 #include "transport/transport.h"
 
-/* Room of one target: command and control together, and telemetry. */
+/* Room of one target by queue, in bytes and in messages. */
 #define ERABI_TARGET_COMMAND_BYTES   (4u << 20)
+#define ERABI_TARGET_CONTROL_BYTES   (2u << 20)
+#define ERABI_TARGET_RECEIPT_BYTES   (2u << 20)
 #define ERABI_TARGET_TELEMETRY_BYTES (1u << 20)
-/* Commands and control messages sent and not yet answered. */
-#define ERABI_TARGET_WINDOW 256u
+#define ERABI_TARGET_MESSAGES        8192u
+/* Sent and not yet answered. */
+#define ERABI_TARGET_COMMAND_WINDOW 256u
+#define ERABI_TARGET_CONTROL_WINDOW 64u
 /* An answer that does not come within this time makes us send the same bytes again. */
 #define ERABI_TARGET_RETRY_MS 5000u
+/* Receipts are never answered: they are kept this long after they were written, and written again when the
+ * connection is replaced meanwhile. Longer than a heartbeat needs to find a dead connection. */
+#define ERABI_TARGET_RECEIPT_KEEP_MS 20000u
+
+enum erabi_queue_name {
+    ERABI_QUEUE_COMMAND,
+    ERABI_QUEUE_CONTROL,
+    ERABI_QUEUE_RECEIPT,
+    ERABI_QUEUE_TELEMETRY,
+    ERABI_QUEUE_COUNT
+};
 
 struct erabi_delivery {
-    struct erabi_delivery *next;
+    struct erabi_id_entry entry; /* first; of commands and control messages: by message and party */
+    TAILQ_ENTRY(erabi_delivery) link;
     struct erabi_parcel *parcel;
+    uint32_t party;   /* index: to whom */
     int64_t row;      /* of the journal's outbox, 0 for what is not stored */
     uint64_t sent_ms; /* monotonic, 0 = not on this connection yet */
-    bool acked_by_send; /* receipts: leave the queue once written */
 };
+TAILQ_HEAD(erabi_deliveries, erabi_delivery);
 
 struct erabi_queue {
-    struct erabi_delivery *first, **last;
-    size_t bytes;
-    size_t n;
+    struct erabi_deliveries list;
+    size_t bytes, n;
+    size_t held_bytes, held_n; /* room promised to messages that wait for the journal */
 };
+
+/* A delivery leaves without an answer; `delivery` is freed afterwards. `reason` says why: NONE (a receipt that
+ * was told), EXPIRED, QUEUE_FULL (telemetry shed for newer), or what erabi_target_drop was given. */
+typedef void (*erabi_left_fn)(void *user, struct erabi_delivery *delivery, enum erab_reason reason);
 
 struct erabi_target {
-    const void *attachment; /* the registry row of who is behind it; the caller's */
+    struct erabi_id_entry entry; /* first; the pipeline's table of targets */
+    const void *attachment;      /* the registry row of who is behind it; the caller's */
     enum erab_interface interface;
     struct erabi_connection *connection[3]; /* by lane group; NULL while not bound */
-    struct erabi_queue command, control, telemetry;
-    uint64_t shed; /* telemetry thrown away since the last report */
-    void *gone;    /* the caller's, for a target whose attachment has ended; NULL at first */
+    struct erabi_queue queues[ERABI_QUEUE_COUNT];
+    struct erabi_deliveries told; /* receipts written, counted in their queue's room */
+    struct erabi_id_table ids;
+    erabi_left_fn left;
+    void *user;
+    /* What came from here and was not taken or not delivered, telemetry only, since the last summary. */
+    uint64_t shed;
+    enum erab_reason shed_reason;
+    uint32_t shed_party; /* whose it was */
+    void *gone;          /* the caller's, for a target whose attachment has ended; NULL at first */
 };
 
-void erabi_target_init(struct erabi_target *target, const void *attachment, enum erab_interface interface);
-/* Drops everything; `each` (may be NULL) hears of every stored row dropped. */
-void erabi_target_deinit(struct erabi_target *target, void (*each)(void *user, struct erabi_delivery *delivery),
-                         void *user);
-
-/* Drops what `which` chooses; `each` hears of every one. */
-void erabi_target_drop(struct erabi_target *target, bool (*which)(void *user, const struct erabi_delivery *delivery),
-                       void (*each)(void *user, struct erabi_delivery *delivery), void *user);
+void erabi_target_init(struct erabi_target *target, const void *attachment, enum erab_interface interface,
+                       erabi_left_fn left, void *user);
+/* Frees what it holds and tells nobody. */
+void erabi_target_deinit(struct erabi_target *target);
+/* Everything that waits here leaves, told with `reason`. */
+void erabi_target_drop(struct erabi_target *target, enum erab_reason reason);
+/* The same for what `which` chooses (NULL: all). */
+void erabi_target_drop_some(struct erabi_target *target,
+                            bool (*which)(void *user, const struct erabi_delivery *delivery), void *user,
+                            enum erab_reason reason);
 
 /* A connection for this lane group is there: what was sent on an older one is sent again. The older one is
  * returned (to be cut as replaced) or NULL. */
@@ -52,14 +88,28 @@ struct erabi_connection *erabi_target_bind(struct erabi_target *target, enum era
                                            struct erabi_connection *connection);
 void erabi_target_unbind(struct erabi_target *target, const struct erabi_connection *connection);
 
-/* Queues a message (takes a reference of its own). -EAGAIN: full (telemetry instead sheds its oldest). */
-int erabi_target_push(struct erabi_target *target, struct erabi_parcel *parcel, int64_t row);
-/* The recipient has answered for this id: forgets it. Its row, 0 when it had none, -1 when it is not here. */
-int64_t erabi_target_ack(struct erabi_target *target, const uint8_t id[ERAB_ID_SIZE]);
+enum erabi_queue_name erabi_target_queue(enum erab_type type);
+/* Promises room for a command or control message of this size: 0, or -EAGAIN when the queue has none. The promise
+ * is kept by erabi_target_push with ERABI_PUSH_HELD, or given back. Telemetry and receipts need none: 0. */
+int erabi_target_hold(struct erabi_target *target, enum erab_type type, size_t size);
+void erabi_target_unhold(struct erabi_target *target, enum erab_type type, size_t size);
+
+enum erabi_push {
+    ERABI_PUSH_CHECKED,  /* -EAGAIN when there is no room */
+    ERABI_PUSH_HELD,     /* room was promised */
+    ERABI_PUSH_RESTORED, /* was accepted before a restart: goes in whatever the room */
+};
+/* Queues a message for a party behind this target (takes a reference of its own). 0, -EAGAIN or -ENOMEM. Telemetry
+ * instead sheds its oldest; a receipt first pushes out those already written. */
+int erabi_target_push(struct erabi_target *target, struct erabi_parcel *parcel, uint32_t party, int64_t row,
+                      enum erabi_push how);
+/* This party has answered for this id: forgets it. 1 and its row (0 when it had none); 0 when it is not here, or when
+ * `hash` (may be NULL) is that of other bytes. */
+int erabi_target_ack(struct erabi_target *target, const uint8_t id[ERAB_ID_SIZE], uint32_t party, const uint8_t *hash,
+                     int64_t *row);
 /* Fills packets while the connections take them. */
 void erabi_target_pump(struct erabi_target *target, uint64_t mono_ms, uint64_t now_ms);
-/* Once a second: what has expired leaves (told to `expired` first), what was not answered is due again. */
-void erabi_target_tick(struct erabi_target *target, uint64_t mono_ms, uint64_t now_ms,
-                       void (*expired)(void *user, struct erabi_delivery *delivery), void *user);
+/* Once a second: what has expired leaves, what was not answered is due again. */
+void erabi_target_tick(struct erabi_target *target, uint64_t mono_ms, uint64_t now_ms);
 
 #endif

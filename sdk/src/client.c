@@ -188,12 +188,22 @@ static bool signs(enum erab_type type)
     return type != ERAB_TELEMETRY && type != ERAB_DEVICE_STATE && type != ERAB_RECEIPT && type != ERAB_PING;
 }
 
-int erabi_client_build(struct erab_client *c, struct erab_header *h, const ProtobufCMessage *body, struct item **out)
+static int pack(const ProtobufCMessage *body, const uint8_t *seal_to, uint8_t **out, size_t *size)
+{
+    int r = erab_body_pack(body, out, size);
+    if (r || !seal_to)
+        return r;
+    _free_ uint8_t *plain = erabi_take(*out);
+    return erab_body_seal(seal_to, (struct erab_bytes){plain, *size}, out, size);
+}
+
+int erabi_client_build(struct erab_client *c, struct erab_header *h, const ProtobufCMessage *body,
+                       const uint8_t *seal_to, struct item **out)
 {
     uint8_t header[ERAB_HEADER_MAX], signature[ERAB_SIGNATURE_SIZE];
     _free_ uint8_t *bytes = NULL;
     size_t size;
-    int r = erab_body_pack(body, &bytes, &size);
+    int r = pack(body, seal_to, &bytes, &size);
     if (r)
         return r;
     _free_ struct item *item = calloc(1, sizeof *item);
@@ -247,9 +257,13 @@ static int set_parent(struct erab_header *h, const struct erab_outgoing *m)
 
 int erab_client_send(struct erab_client *c, const struct erab_outgoing *m, uint8_t id[ERAB_ID_SIZE])
 {
-    if (m->size < sizeof *m || !m->to || !m->body || !erab_addressee_valid(m->to) || m->type == ERAB_RECEIPT ||
+    const uint8_t *seal_to = NULL;
+    if (m->size >= sizeof *m)
+        seal_to = m->seal_to;
+    if (m->size < offsetof(struct erab_outgoing, seal_to) || !m->to || !m->body || !erab_addressee_valid(m->to) || m->type == ERAB_RECEIPT ||
         m->type == ERAB_PING || m->category < ERAB_OPERATION || m->category > ERAB_SECURITY ||
-        !erab_body_descriptor(m->type) || strcmp(m->body->descriptor->name, erab_body_descriptor(m->type)->name) != 0)
+        (seal_to && erab_type_lane(m->type) == ERAB_LANE_COMMAND) || !erab_body_descriptor(m->type) ||
+        strcmp(m->body->descriptor->name, erab_body_descriptor(m->type)->name) != 0)
         return -EINVAL;
     const char *from = m->from ? m->from : c->identity.party;
     if (!erab_party_valid(from))
@@ -260,13 +274,14 @@ int erab_client_send(struct erab_client *c, const struct erab_outgoing *m, uint8
                             .issued_at_ms = now,
                             .expires_at_ms = m->expires_at_ms ? m->expires_at_ms : now + LIFETIME_MS,
                             .version = 1,
-                            .exercise = m->exercise};
+                            .exercise = m->exercise,
+                            .sealed = seal_to != NULL};
     if (h.expires_at_ms <= now || set_parent(&h, m))
         return -EINVAL;
     erabi_copy_text(h.from, sizeof h.from, from);
     erabi_copy_text(h.to, sizeof h.to, m->to);
     struct item *item;
-    int r = erabi_client_build(c, &h, m->body, &item);
+    int r = erabi_client_build(c, &h, m->body, seal_to, &item);
     if (!r)
         r = erabi_queue_add(&c->links[erab_type_lane(m->type) == ERAB_LANE_TELEMETRY], item);
     if (r)
@@ -292,7 +307,7 @@ int erabi_client_ping(struct link *link)
     erabi_copy_text(h.from, sizeof h.from, c->identity.party);
     erabi_copy_text(h.to, sizeof h.to, c->options.hub);
     struct item *item;
-    int r = erabi_client_build(c, &h, &body.base, &item);
+    int r = erabi_client_build(c, &h, &body.base, NULL, &item);
     if (r)
         return r;
     struct erabi_writer w = erabi_writer(c->packet, sizeof c->packet);
@@ -338,7 +353,7 @@ int erab_client_answer_later(struct erab_client *c, const struct erab_header *ab
     erabi_copy_text(h.from, sizeof h.from, about->to[0] == '@' ? c->identity.party : about->to);
     erabi_copy_text(h.to, sizeof h.to, about->from);
     struct item *item;
-    int r = erabi_client_build(c, &h, &body.base, &item);
+    int r = erabi_client_build(c, &h, &body.base, NULL, &item);
     if (!r)
         r = erabi_queue_add(&c->links[0], item);
     if (r)
@@ -357,6 +372,11 @@ int erab_client_answer(struct erab_client *c, const struct erab_message *m, enum
                        enum erab_reason reason, const char *detail)
 {
     return erab_client_answer_later(c, m->header, m->hash, state, reason, detail);
+}
+
+int erab_client_open(const struct erab_client *c, const struct erab_message *m, uint8_t **body, size_t *size)
+{
+    return erab_body_open(c->identity.curve_public, c->identity.curve_secret, m->body, body, size);
 }
 
 int erab_client_fd(const struct erab_client *c)

@@ -12,6 +12,8 @@
 #include "wire/wire.h"
 
 #define CLIENT_BUCKETS   4096u
+/* Answered messages are kept this long past their deadline, for it is the broker that tells of it. */
+#define CLIENT_KEPT_AFTER_MS 10000u
 #define CLIENT_KEPT_MAX  16384u /* answered messages whose APPLIED is still awaited */
 #define CLIENT_DEDUP_MAX 16384u /* ids remembered of each lane group */
 #define CLIENT_FLOWS_MAX 1024u  /* (from, to, lane) with a running number */
@@ -171,9 +173,9 @@ bool erabi_card_take(struct erab_client *client, const struct erab_header *heade
                      uint64_t now);
 
 /* client.c */
-/* An envelope of ours as an item, header and signature made here. */
+/* An envelope of ours as an item, header and signature made here; the body sealed to `seal_to` unless that is NULL. */
 int erabi_client_build(struct erab_client *client, struct erab_header *header, const ProtobufCMessage *body,
-                       struct item **out);
+                       const uint8_t *seal_to, struct item **out);
 int erabi_client_ping(struct link *link);
 
 #endif

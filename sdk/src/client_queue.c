@@ -218,9 +218,10 @@ static void expire_list(struct link *l, struct item_list *list, uint64_t now)
     struct item *i = TAILQ_FIRST(list), *next;
     for (; i; i = next) {
         next = TAILQ_NEXT(i, entry);
-        if (i->expires_at_ms > now) {
-            if (i->expires_at_ms < c->next_expiry_ms)
-                c->next_expiry_ms = i->expires_at_ms;
+        uint64_t end = i->expires_at_ms + (i->state == ITEM_KEPT ? CLIENT_KEPT_AFTER_MS : 0);
+        if (end > now) {
+            if (end < c->next_expiry_ms)
+                c->next_expiry_ms = end;
             continue;
         }
         uint8_t id[ERAB_ID_SIZE];

@@ -129,6 +129,15 @@ def verify(header, body, signature, public):
         return False
 
 
+def seal(body, curve_public):
+    """A sealed body: crypto_box_seal to the recipient's connection key."""
+    return sodium.crypto_box_seal(body, curve_public)
+
+
+def open_sealed(body, curve_public, curve_secret):
+    return sodium.crypto_box_seal_open(body, curve_public, curve_secret)
+
+
 def envelope(header, body, signature=b""):
     return block(1, header) + block(2, body) + (block(3, signature) if signature else b"")
 

@@ -107,14 +107,14 @@ class Stage:
         assert set(codes.values()) <= {0}, f"exit codes {codes}"
 
 
-def run(tests):
+def run(tests, make=Stage):
     """Each test on a stage of its own; one line each; exit code 1 when one failed."""
     failed = 0
     only = sys.argv[1:]
     for test in tests:
         if only and test.__name__ not in only:
             continue
-        stage = Stage()
+        stage = make()
         try:
             test(stage)
             stage.close()

@@ -102,6 +102,7 @@ struct erab_outgoing {
     bool exercise;
     const uint8_t *trace_id;               /* NULL: the parent's, or none */
     const ProtobufCMessage *body;
+    const uint8_t *seal_to; /* the recipient's connection key: the body travels sealed; NULL: it does not. Not for orders */
 };
 
 /* Queues a message; its id is written to `id` (may be NULL). Commands and control messages are sent again
@@ -118,6 +119,10 @@ ERAB_API int erab_client_answer(struct erab_client *client, const struct erab_me
 ERAB_API int erab_client_answer_later(struct erab_client *client, const struct erab_header *header,
                                       const uint8_t hash[ERAB_HASH_SIZE], enum erab_receipt_state state,
                                       enum erab_reason reason, const char *detail);
+
+/* Opens the body of a message whose header says `sealed`: erab_body_open with this client's keys. Freed with free(). */
+ERAB_API int erab_client_open(const struct erab_client *client, const struct erab_message *message, uint8_t **body,
+                              size_t *size);
 
 /* A descriptor that is readable whenever erab_client_step() has something to do, timers included: put it
  * into any event loop. Level-triggered. Owned by the client. */

@@ -74,6 +74,17 @@ ERAB_API void erab_body_free(ProtobufCMessage *body);
 /* Packs a body into a new buffer. 0, -ENOMEM, or -EMSGSIZE over ERAB_BODY_MAX. Freed with free(). */
 ERAB_API int erab_body_pack(const ProtobufCMessage *body, uint8_t **out, size_t *size);
 
+/* Sealed bodies (header field `sealed`): crypto_box_seal to the recipient's connection key, so that no broker on the way
+ * reads them. A sealed body is ERAB_SEAL_SIZE bytes longer. Results are freed with free(). Any thread.
+ * erab_body_seal: 0, -ENOMEM, -EMSGSIZE over ERAB_BODY_MAX, or -EINVAL (a key that is none).
+ * erab_body_open: 0; 1 when it was not sealed to this key pair or was changed; or -ENOMEM. What comes out is then checked
+ * and unpacked with erab_body_unpack like any other body. */
+#define ERAB_SEAL_SIZE 48
+ERAB_API int erab_body_seal(const uint8_t curve_public[ERAB_KEY_SIZE], struct erab_bytes body, uint8_t **out,
+                            size_t *size);
+ERAB_API int erab_body_open(const uint8_t curve_public[ERAB_KEY_SIZE], const uint8_t curve_secret[ERAB_KEY_SIZE],
+                            struct erab_bytes sealed, uint8_t **out, size_t *size);
+
 #ifdef __cplusplus
 }
 #endif

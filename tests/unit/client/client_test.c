@@ -345,6 +345,22 @@ static void unanswered_command_expires_locally(void **state)
     assert_int_equal(erab_client_pending(w->client), 0);
 }
 
+static void an_accepted_commands_end_is_told_after_its_deadline(void **state)
+{
+    struct world *w = *state;
+    connect_client(w);
+    send_dispatch(w, 30000);
+    until(w, w->dispatches == 1);
+    hub_receipt(w, ERAB_ACCEPTED, (char[]){"none"});
+    until(w, w->told == 1);
+    w->clock += 30500; /* the broker finds it out in its next second */
+    erab_client_step(w->client);
+    hub_receipt(w, ERAB_EXPIRED, (char[]){"expired"});
+    until(w, w->told == 2);
+    assert_false(w->told_last.local);
+    assert_int_equal(w->told_last.state, ERAB_EXPIRED);
+}
+
 static void full_queue_refuses_commands(void **state)
 {
     struct world *w = *state;
@@ -430,6 +446,7 @@ int main(void)
         T(sends_an_unanswered_command_again_after_a_reconnect),
         T(answered_command_is_told_and_no_longer_pending),
         T(unanswered_command_expires_locally),
+        T(an_accepted_commands_end_is_told_after_its_deadline),
         T(full_queue_refuses_commands),
         T(signed_command_is_handed_over_and_answered),
         T(repeated_command_is_answered_and_not_handed_over_again),

@@ -22,7 +22,8 @@ static char path[64];
 static uv_loop_t loop;
 static int done_calls, done_result;
 static struct {
-    int pending, marks, revoked, states, cancelled;
+    int pending, marks, revoked, states, cancelled, members;
+    size_t of;
     char to[64];
     enum erab_receipt_state state;
     enum erab_reason reason;
@@ -69,7 +70,7 @@ static int put(struct erabi_journal *j, uint8_t number, uint64_t expires, int64_
 {
     static const uint8_t header[] = "header", body[] = "body";
     uint8_t id[ERAB_ID_SIZE] = {number}, hash[ERAB_HASH_SIZE];
-    struct erabi_journal_recipient to = {"birch", 0};
+    struct erabi_journal_recipient to = {.to = "birch"};
     struct erabi_journal_entry e = {
         .id = id,
         .hash = hash,
@@ -145,15 +146,122 @@ static void what_was_put_is_there_after_a_restart(void **state)
     closed(j);
 }
 
-static void what_has_expired_does_not_come_back(void **state)
+static void what_has_expired_and_was_settled_does_not_come_back(void **state)
 {
     struct erabi_journal *j = opened();
-    put(j, 1, 100, NULL);
+    int64_t row;
+    put(j, 1, 100, &row);
+    erabi_journal_outbox_done(j, row);
     erabi_journal_tick(j, 500);
     closed(j);
     j = opened();
     assert_int_equal(load(j, 0), 0);
     assert_int_equal(seen.pending + seen.marks, 0);
+    closed(j);
+}
+
+static void what_expired_and_was_told_to_nobody_comes_back(void **state)
+{
+    struct erabi_journal *j = opened();
+    put(j, 1, 100, NULL);
+    erabi_journal_tick(j, 500); /* purges */
+    closed(j);
+    j = opened();
+    assert_int_equal(load(j, 1000), 0);
+    assert_int_equal(seen.pending, 1);
+    assert_int_equal(seen.marks, 0);
+    closed(j);
+}
+
+static void what_is_owed_for_over_a_day_is_forgotten(void **state)
+{
+    struct erabi_journal *j = opened();
+    put(j, 1, 100, NULL);
+    erabi_journal_tick(j, 100 + 86400000u + 1);
+    closed(j);
+    j = opened();
+    assert_int_equal(load(j, 1000), 0);
+    assert_int_equal(seen.pending, 0);
+    closed(j);
+}
+
+static int on_member(void *user, const struct erabi_journal_member *m)
+{
+    seen.members++;
+    seen.of = m->n;
+    if (strcmp(m->to, "birch") == 0)
+        seen.state = m->state;
+    if (strcmp(m->to, "cedar") == 0)
+        seen.reason = m->reason;
+    return 0;
+}
+
+static int load_members(struct erabi_journal *j)
+{
+    memset(&seen, 0, sizeof(seen));
+    struct erabi_journal_load l = {.on_pending = on_pending, .on_member = on_member};
+    return erabi_journal_load(j, 0, &l);
+}
+
+static void members_of_a_group_keep_their_states_until_all_is_told(void **state)
+{
+    static const uint8_t body[] = "body";
+    uint8_t id[ERAB_ID_SIZE] = {9}, hash[ERAB_HASH_SIZE];
+    struct erabi_journal_recipient to[] = {
+        {.to = "birch", .state = ERAB_ACCEPTED},
+        {.to = "cedar", .state = ERAB_REFUSED, .reason = ERAB_REASON_BREAKER_OPEN}};
+    struct erabi_journal_entry e = {.id = id,
+                                    .hash = hash,
+                                    .header = {body, sizeof(body)},
+                                    .body = {body, sizeof(body)},
+                                    .from = "alder",
+                                    .type = ERAB_DISPATCH,
+                                    .state = ERAB_ACCEPTED,
+                                    .expires_at_ms = 100,
+                                    .recipients = to,
+                                    .n_recipients = 2,
+                                    .group = true};
+    erabi_envelope_hash(e.header, e.body, hash);
+    struct erabi_journal *j = opened();
+    assert_int_equal(erabi_journal_put(j, &e, NULL, NULL), 0);
+    assert_true(to[0].row > 0);
+    assert_int_equal(to[1].row, 0);
+    erabi_journal_member(j, id, "birch", ERAB_DELIVERED, ERAB_REASON_NONE);
+    erabi_journal_outbox_done(j, to[0].row);
+    erabi_journal_tick(j, 500);
+    closed(j);
+    j = opened();
+    assert_int_equal(load_members(j), 0);
+    assert_int_equal(seen.pending, 0);
+    assert_int_equal(seen.members, 2);
+    assert_int_equal(seen.of, 2);
+    assert_int_equal(seen.state, ERAB_DELIVERED);
+    assert_int_equal(seen.reason, ERAB_REASON_BREAKER_OPEN);
+    erabi_journal_members_done(j, id);
+    closed(j);
+    j = opened();
+    assert_int_equal(load_members(j), 0);
+    assert_int_equal(seen.members, 0);
+    closed(j);
+}
+
+static int put_while_loading(void *user, const struct erabi_journal_pending *p)
+{
+    return put(user, 7, 1000000, NULL);
+}
+
+static void what_is_put_during_a_load_is_kept(void **state)
+{
+    struct erabi_journal *j = opened();
+    put(j, 1, 100, NULL);
+    closed(j);
+    j = opened();
+    struct erabi_journal_load l = {.on_pending = put_while_loading, .user = j};
+    assert_int_equal(erabi_journal_load(j, 1000, &l), 0);
+    closed(j);
+    j = opened();
+    assert_int_equal(load(j, 0), 0);
+    assert_int_equal(seen.pending, 2);
     closed(j);
 }
 
@@ -291,7 +399,11 @@ int main(void)
         return 1;
     const struct CMUnitTest tests[] = {
         T(what_was_put_is_there_after_a_restart),
-        T(what_has_expired_does_not_come_back),
+        T(what_has_expired_and_was_settled_does_not_come_back),
+        T(what_expired_and_was_told_to_nobody_comes_back),
+        T(what_is_owed_for_over_a_day_is_forgotten),
+        T(members_of_a_group_keep_their_states_until_all_is_told),
+        T(what_is_put_during_a_load_is_kept),
         T(a_settled_recipient_leaves_the_outbox_and_the_mark_stays),
         T(revocations_and_states_survive),
         T(a_full_queue_says_so),

@@ -1,0 +1,64 @@
+#include "passage.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+bool erabi_passage_must_seal(const struct passage *p, const struct link *link)
+{
+    const struct erabi_registry_party *owner = erabi_registry_owner(p->pipeline->registry);
+    bool personal = p->header.category == ERAB_PERSONAL || p->header.category == ERAB_SENSOR_HOME;
+    return personal && !p->header.sealed && p->from != owner && link->to != owner;
+}
+
+size_t erabi_passage_size(const struct passage *p)
+{
+    const struct erabi_envelope *e = &p->envelope;
+    return e->header.size + e->body.size + e->signature.size + ERABI_ENVELOPE_OVERHEAD;
+}
+
+bool erabi_passage_gather(struct passage *p)
+{
+    p->gather = erabi_gather_new(&p->pipeline->gathers, &p->header, p->hash, p->n_links);
+    for (size_t i = 0; p->gather && i < p->n_links; i++)
+        if (p->links[i].to)
+            erabi_gather_add(p->gather, p->links[i].to->index, p->links[i].reason ? ERAB_REFUSED : ERAB_ACCEPTED,
+                             p->links[i].reason);
+    return p->gather != NULL;
+}
+
+int erabi_passage_put(struct passage *p, erabi_journal_done_fn done)
+{
+    struct erabi_pipeline *pipeline = p->pipeline;
+    bool here = strcmp(p->header.to, pipeline->owner->party) == 0;
+    struct erabi_journal_recipient *recipients = calloc(p->n_links, sizeof(*recipients));
+    if (!recipients)
+        return -ENOMEM;
+    size_t n = 0;
+    for (size_t i = 0; i < p->n_links; i++)
+        if (p->links[i].to && (p->gather || !p->links[i].reason))
+            recipients[n++] = (struct erabi_journal_recipient){
+                .to = p->links[i].to->id,
+                .state = p->links[i].reason ? ERAB_REFUSED : ERAB_ACCEPTED,
+                .reason = p->links[i].reason};
+    struct erabi_journal_entry entry = {.id = p->header.id,
+                                        .hash = p->hash,
+                                        .header = p->envelope.header,
+                                        .body = p->envelope.body,
+                                        .signature = p->envelope.signature,
+                                        .from = p->header.from,
+                                        .type = p->header.type,
+                                        .state = here ? ERAB_DELIVERED : ERAB_ACCEPTED,
+                                        .reason = ERAB_REASON_NONE,
+                                        .expires_at_ms = p->header.expires_at_ms,
+                                        .keep_until_ms = p->known ? p->known->ends_at_ms : 0,
+                                        .recipients = recipients,
+                                        .n_recipients = n,
+                                        .group = p->gather != NULL};
+    int r = erabi_journal_put(pipeline->journal, &entry, done, p);
+    for (size_t i = 0, k = 0; i < p->n_links && r == 0; i++)
+        if (p->links[i].to && (p->gather || !p->links[i].reason))
+            p->links[i].row = recipients[k++].row;
+    free(recipients);
+    return r;
+}
