@@ -42,8 +42,20 @@ static void tell_sender(struct erabi_pipeline *pipeline, const struct erabi_deli
     erabi_pipeline_answer(pipeline, back, &a);
 }
 
+void erabi_followup_denied(struct erabi_pipeline *pipeline, const struct erabi_delivery *delivery)
+{
+    struct erabi_known *known = erabi_known_find(&pipeline->known, delivery->parcel->header.id);
+    if (known && delivery->parcel->header.to[0] != '@') { /* the same bytes again get the same answer */
+        known->state = ERAB_REFUSED;
+        known->reason = ERAB_REASON_BREAKER_OPEN;
+        erabi_journal_answer(pipeline->journal, delivery->parcel->header.id, ERAB_REFUSED, ERAB_REASON_BREAKER_OPEN);
+    }
+    tell_sender(pipeline, delivery, ERAB_REFUSED, ERAB_REASON_BREAKER_OPEN);
+}
+
 static void on_expired(void *user, struct erabi_delivery *delivery)
 {
+    erabi_breakers_expired(user, delivery);
     tell_sender(user, delivery, ERAB_EXPIRED, ERAB_REASON_EXPIRED);
 }
 

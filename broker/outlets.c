@@ -19,6 +19,7 @@ struct erabi_target *erabi_pipeline_outlet(struct erabi_pipeline *pipeline, cons
     if (!target)
         return NULL;
     erabi_target_init(target, attachment, interface);
+    target->gate = &pipeline->breakers.gate;
     pipeline->targets[pipeline->n_targets++] = target;
     return target;
 }
@@ -115,7 +116,8 @@ int erabi_pipeline_restore(struct erabi_pipeline *pipeline, const struct erabi_j
     struct erabi_parcel *parcel = erabi_parcel_new(&header, &envelope, row->hash);
     if (!parcel)
         return -ENOMEM;
-    int r = erabi_target_push(target, parcel, row->row);
+    enum erab_interface interface = erabi_profile_pair(pipeline->profile, from->role, to->role).interface;
+    int r = erabi_breakers_push(pipeline, target, parcel, row->row, to, interface);
     erabi_parcel_unref(parcel);
     return r;
 }
@@ -130,4 +132,5 @@ void erabi_pipeline_deinit(struct erabi_pipeline *pipeline)
     free(pipeline->outlets);
     free(pipeline->seqs);
     erabi_known_deinit(&pipeline->known);
+    erabi_links_free(pipeline->breakers.links);
 }

@@ -208,11 +208,10 @@ static bool taken_here(const struct passage *p)
 static void judge_link(struct passage *p, struct link *link)
 {
     const char *from = p->header.from;
-    if (!link->to) {
+    if (!link->to)
         link->reason = ERAB_REASON_RECIPIENT_UNKNOWN;
-        return;
-    }
-    link_interface(p, link);
+    else
+        link_interface(p, link);
     if (link->reason)
         return;
     struct erabi_profile_flow flow = erabi_profile_flow(p->pipeline->profile, p->header.type, link->interface,
@@ -225,9 +224,9 @@ static void judge_link(struct passage *p, struct link *link)
         link->reason = ERAB_REASON_BREAKER_OPEN;
     else
         judge_policy(p, link);
-    if (link->reason)
-        return;
-    if (taken_here(p))
+    if (!link->reason && !erabi_breakers_pass(p->pipeline, p->from, link->to, link->interface, &p->header))
+        link->reason = ERAB_REASON_BREAKER_OPEN;
+    if (link->reason || taken_here(p))
         return;
     link->target = erabi_pipeline_target(p->pipeline, link->to->index, link->interface, p->header.type);
     if (!link->target)
@@ -335,9 +334,22 @@ static enum step step_store(struct passage *p)
     return WAIT;
 }
 
+/* The commit was waited for: what opened meanwhile takes nothing more, and half-open takes one command. */
+static void ask_breakers_again(struct passage *p)
+{
+    for (struct link *l = p->links; l < p->links + p->n_links; l++)
+        if (!l->reason && !erabi_breakers_claim(p->pipeline, p->from, l->to, l->interface, &p->header, l->row)) {
+            l->reason = ERAB_REASON_BREAKER_OPEN;
+            p->n_passed--;
+        }
+}
+
 static enum step step_accept(struct passage *p)
 {
     struct erabi_pipeline *pipeline = p->pipeline;
+    ask_breakers_again(p);
+    if (p->n_passed == 0 && erabi_breakers_too_late(pipeline, &p->known))
+        return refuse(p, ERAB_REASON_BREAKER_OPEN, "", "opened while the message was stored");
     bool here = strcmp(p->header.to, pipeline->owner->party) == 0;
     p->known->state = here ? ERAB_DELIVERED : ERAB_ACCEPTED;
     p->reason = ERAB_REASON_NONE;
@@ -369,7 +381,7 @@ static enum step step_deliver(struct passage *p)
         struct link *link = &p->links[i];
         if (link->reason || link->target == NULL)
             continue;
-        if (erabi_target_push(link->target, p->parcel, link->row) < 0) {
+        if (erabi_breakers_push(pipeline, link->target, p->parcel, link->row, link->to, link->interface) < 0) {
             erabi_record_link(pipeline->audit, &p->header, link->to->id, ERAB_REASON_QUEUE_FULL);
             continue; /* stays in the journal; told to the sender as EXPIRED at its deadline or after a restart */
         }
@@ -475,7 +487,8 @@ static void begin(struct erabi_pipeline *pipeline, struct erabi_target *source, 
 void erabi_pipeline_receive(struct erabi_pipeline *pipeline, struct erabi_session *session,
                             const struct erab_header *header, const struct erabi_envelope *envelope)
 {
-    begin(pipeline, session->target, header, envelope);
+    if (erabi_breakers_take(pipeline, session->target, header))
+        begin(pipeline, session->target, header, envelope);
 }
 
 void erabi_pipeline_originate(struct erabi_pipeline *pipeline, const struct erab_header *header,

@@ -36,7 +36,24 @@ static struct erabi_delivery *queue_remove(struct erabi_queue *queue, struct era
 static void delivery_free(struct erabi_delivery *delivery)
 {
     erabi_parcel_unref(delivery->parcel);
+    erabi_link_unref(delivery->link);
     free(delivery);
+}
+
+/* Tells and frees all that was taken out of the queues. Whoever is told may push to and pump any target. */
+static void tell_all(struct erabi_queue *dead, void (*each)(void *user, struct erabi_delivery *delivery), void *user)
+{
+    while (dead->first) {
+        struct erabi_delivery *delivery = queue_remove(dead, &dead->first);
+        if (each)
+            each(user, delivery);
+        delivery_free(delivery);
+    }
+}
+
+static bool denied(const struct erabi_delivery *delivery)
+{
+    return erabi_link_is_open(delivery->link) && delivery->parcel->header.type != ERAB_BREAKER_NOTICE;
 }
 
 void erabi_target_init(struct erabi_target *target, const void *attachment, enum erab_interface interface)
@@ -84,6 +101,12 @@ void erabi_target_unbind(struct erabi_target *target, const struct erabi_connect
 
 int erabi_target_push(struct erabi_target *target, struct erabi_parcel *parcel, int64_t row)
 {
+    return erabi_target_push_link(target, parcel, row, NULL);
+}
+
+int erabi_target_push_link(struct erabi_target *target, struct erabi_parcel *parcel, int64_t row,
+                           struct erabi_link *link)
+{
     enum erab_lane lane = erab_type_lane(parcel->header.type);
     size_t size = erabi_parcel_size(parcel);
     if (lane != ERAB_LANE_TELEMETRY &&
@@ -93,6 +116,7 @@ int erabi_target_push(struct erabi_target *target, struct erabi_parcel *parcel, 
     if (!delivery)
         return -EAGAIN;
     delivery->parcel = erabi_parcel_ref(parcel);
+    delivery->link = erabi_link_ref(link);
     delivery->row = row;
     delivery->acked_by_send = lane == ERAB_LANE_TELEMETRY || parcel->header.type == ERAB_RECEIPT;
     if (lane == ERAB_LANE_TELEMETRY) {
@@ -116,6 +140,8 @@ int64_t erabi_target_ack(struct erabi_target *target, const uint8_t id[ERAB_ID_S
                 continue;
             struct erabi_delivery *delivery = queue_remove(queues[i], at);
             int64_t row = delivery->row;
+            if (target->gate)
+                target->gate->answered(target->gate->user, delivery);
             delivery_free(delivery);
             return row;
         }
@@ -123,7 +149,25 @@ int64_t erabi_target_ack(struct erabi_target *target, const uint8_t id[ERAB_ID_S
     return -1;
 }
 
+void erabi_target_drop_link(struct erabi_target *target, const struct erabi_link *link,
+                            void (*each)(void *user, struct erabi_delivery *delivery), void *user)
+{
+    struct erabi_queue *queues[] = {&target->command, &target->control, &target->telemetry};
+    struct erabi_queue dead;
+    queue_init(&dead);
+    for (size_t i = 0; i < 3; i++) {
+        for (struct erabi_delivery **at = &queues[i]->first; *at;) {
+            if ((*at)->link == link)
+                queue_add(&dead, queue_remove(queues[i], at));
+            else
+                at = &(*at)->next;
+        }
+    }
+    tell_all(&dead, each, user);
+}
+
 struct packet {
+    struct erabi_queue dead; /* what an open link holds back */
     struct erabi_writer w;
     uint8_t bytes[ERABI_PACKET_MAX];
     size_t n;
@@ -168,6 +212,10 @@ static size_t fill(struct erabi_target *target, struct erabi_queue *queue, enum 
     size_t flying = 0;
     for (struct erabi_delivery **at = &queue->first; *at && flying < window;) {
         struct erabi_delivery *d = *at;
+        if (denied(d)) {
+            queue_add(&packet->dead, queue_remove(queue, at));
+            continue;
+        }
         bool due = d->sent_ms == 0 && d->parcel->header.expires_at_ms > now_ms;
         if (due && !packet_take(packet, group, connection, d->parcel))
             break;
@@ -186,6 +234,7 @@ static size_t fill(struct erabi_target *target, struct erabi_queue *queue, enum 
 void erabi_target_pump(struct erabi_target *target, uint64_t mono_ms, uint64_t now_ms)
 {
     struct packet packet;
+    queue_init(&packet.dead);
     struct erabi_connection *command = target->connection[ERAB_LANES_COMMAND];
     if (command && (target->command.n || target->control.n) && erabi_connection_queued(command) < CONNECTION_BUSY) {
         packet_begin(&packet, ERAB_LANES_COMMAND);
@@ -201,6 +250,7 @@ void erabi_target_pump(struct erabi_target *target, uint64_t mono_ms, uint64_t n
         fill(target, &target->telemetry, ERAB_LANES_TELEMETRY, &packet, ERABI_ENVELOPES_MAX * 16, mono_ms, now_ms);
         packet_flush(&packet, ERAB_LANES_TELEMETRY, telemetry);
     }
+    tell_all(&packet.dead, target->gate ? target->gate->denied : NULL, target->gate ? target->gate->user : NULL);
 }
 
 /* Moves what has expired to `dead`: who is told of it may pump this very target, so nothing is told while its
@@ -227,10 +277,6 @@ void erabi_target_tick(struct erabi_target *target, uint64_t mono_ms, uint64_t n
     tick_queue(&target->command, &dead, mono_ms, now_ms);
     tick_queue(&target->control, &dead, mono_ms, now_ms);
     tick_queue(&target->telemetry, &dead, mono_ms, now_ms);
-    while (dead.first) {
-        struct erabi_delivery *delivery = queue_remove(&dead, &dead.first);
-        expired(user, delivery);
-        delivery_free(delivery);
-    }
+    tell_all(&dead, expired, user);
     erabi_target_pump(target, mono_ms, now_ms);
 }

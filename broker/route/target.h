@@ -3,6 +3,7 @@
 #ifndef ERABI_ROUTE_TARGET_H
 #define ERABI_ROUTE_TARGET_H
 
+#include "breaker/links.h"
 #include "route/parcel.h"
 #include "transport/transport.h"
 
@@ -17,6 +18,7 @@
 struct erabi_delivery {
     struct erabi_delivery *next;
     struct erabi_parcel *parcel;
+    struct erabi_link *link; /* that it goes over; NULL for the broker's own answers */
     int64_t row;      /* of the journal's outbox, 0 for what is not stored */
     uint64_t sent_ms; /* monotonic, 0 = not on this connection yet */
     bool acked_by_send; /* receipts: leave the queue once written */
@@ -28,7 +30,15 @@ struct erabi_queue {
     size_t n;
 };
 
+/* Who hears what became of deliveries at their link's breaker. */
+struct erabi_target_gate {
+    void *user;
+    void (*denied)(void *user, struct erabi_delivery *delivery);   /* its link is open: it is not sent, but freed */
+    void (*answered)(void *user, struct erabi_delivery *delivery); /* the recipient has answered */
+};
+
 struct erabi_target {
+    const struct erabi_target_gate *gate; /* may be NULL */
     const void *attachment; /* the registry row of who is behind it; the caller's */
     enum erab_interface interface;
     struct erabi_connection *connection[3]; /* by lane group; NULL while not bound */
@@ -49,6 +59,12 @@ void erabi_target_unbind(struct erabi_target *target, const struct erabi_connect
 
 /* Queues a message (takes a reference of its own). -EAGAIN: full (telemetry instead sheds its oldest). */
 int erabi_target_push(struct erabi_target *target, struct erabi_parcel *parcel, int64_t row);
+/* The same over a link: while that is open nothing of it is sent but what its breaker itself says. */
+int erabi_target_push_link(struct erabi_target *target, struct erabi_parcel *parcel, int64_t row,
+                           struct erabi_link *link);
+/* Takes out everything that waits for this link, tells `each`, frees it. */
+void erabi_target_drop_link(struct erabi_target *target, const struct erabi_link *link,
+                            void (*each)(void *user, struct erabi_delivery *delivery), void *user);
 /* The recipient has answered for this id: forgets it. Its row, 0 when it had none, -1 when it is not here. */
 int64_t erabi_target_ack(struct erabi_target *target, const uint8_t id[ERAB_ID_SIZE]);
 /* Fills packets while the connections take them. */
