@@ -110,9 +110,11 @@ static void changed(struct erabi_pipeline *pipeline, struct erabi_link *link, en
         return;
     erabi_record_breaker(pipeline->audit, link, owner_id(pipeline), by);
     if (change == ERABI_CHANGE_OPENED) {
-        for (size_t i = 0; i < pipeline->n_targets && link->users; i++)
-            erabi_target_drop_link(pipeline->targets[i], link, on_denied, pipeline);
+        struct erabi_queue taken;
+        erabi_queue_init(&taken);
+        erabi_target_take_link(link, &taken);
         pipeline->breakers.cut(pipeline->breakers.user, link);
+        erabi_target_tell(&taken, on_denied, pipeline); /* it takes longest, and nobody waits for it */
     }
     erabi_notices_send(pipeline, link);
 }

@@ -12,12 +12,15 @@
 #define ERABI_LINKS_MAX 65536u
 #define ERABI_NOTE_MAX  120
 
+struct erabi_delivery;
+
 /* Each kind of breaker has a member of its own here and is told by its own functions only. */
 struct erabi_link {
     struct erabi_link *next;
     char a[ERAB_PARTY_MAX + 1], b[ERAB_PARTY_MAX + 1]; /* a before b in the order of strcmp */
     enum erab_interface interface;
     uint32_t users; /* messages under way that point here */
+    struct erabi_delivery *waiting; /* these, newest first; of the layer that owns them */
     struct erabi_availability availability;
     uint64_t denied;              /* since it opened */
     char note[ERABI_NOTE_MAX + 1]; /* an operator's, "" when none */

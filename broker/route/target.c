@@ -7,7 +7,7 @@
 /* Bytes in a connection's own queue above which packets wait here, where they can still be dropped. */
 #define CONNECTION_BUSY 65536u
 
-static void queue_init(struct erabi_queue *queue)
+void erabi_queue_init(struct erabi_queue *queue)
 {
     *queue = (struct erabi_queue){.last = &queue->first};
 }
@@ -15,6 +15,8 @@ static void queue_init(struct erabi_queue *queue)
 static void queue_add(struct erabi_queue *queue, struct erabi_delivery *delivery)
 {
     delivery->next = NULL;
+    delivery->back = queue->last;
+    delivery->queue = queue;
     *queue->last = delivery;
     queue->last = &delivery->next;
     queue->bytes += erabi_parcel_size(delivery->parcel);
@@ -26,22 +28,47 @@ static struct erabi_delivery *queue_remove(struct erabi_queue *queue, struct era
 {
     struct erabi_delivery *delivery = *at;
     *at = delivery->next;
-    if (queue->last == &delivery->next)
+    if (delivery->next)
+        delivery->next->back = at;
+    else
         queue->last = at;
     queue->bytes -= erabi_parcel_size(delivery->parcel);
     queue->n--;
+    delivery->queue = NULL;
     return delivery;
+}
+
+static void wait_for(struct erabi_delivery *delivery, struct erabi_link *link)
+{
+    delivery->link = erabi_link_ref(link);
+    if (!link)
+        return;
+    delivery->link_next = link->waiting;
+    delivery->link_back = &link->waiting;
+    if (link->waiting)
+        link->waiting->link_back = &delivery->link_next;
+    link->waiting = delivery;
+}
+
+static void wait_no_more(struct erabi_delivery *delivery)
+{
+    if (!delivery->link)
+        return;
+    *delivery->link_back = delivery->link_next;
+    if (delivery->link_next)
+        delivery->link_next->link_back = delivery->link_back;
+    erabi_link_unref(delivery->link);
 }
 
 static void delivery_free(struct erabi_delivery *delivery)
 {
     erabi_parcel_unref(delivery->parcel);
-    erabi_link_unref(delivery->link);
+    wait_no_more(delivery);
     free(delivery);
 }
 
 /* Tells and frees all that was taken out of the queues. Whoever is told may push to and pump any target. */
-static void tell_all(struct erabi_queue *dead, void (*each)(void *user, struct erabi_delivery *delivery), void *user)
+void erabi_target_tell(struct erabi_queue *dead, void (*each)(void *user, struct erabi_delivery *delivery), void *user)
 {
     while (dead->first) {
         struct erabi_delivery *delivery = queue_remove(dead, &dead->first);
@@ -59,9 +86,9 @@ static bool denied(const struct erabi_delivery *delivery)
 void erabi_target_init(struct erabi_target *target, const void *attachment, enum erab_interface interface)
 {
     *target = (struct erabi_target){.attachment = attachment, .interface = interface};
-    queue_init(&target->command);
-    queue_init(&target->control);
-    queue_init(&target->telemetry);
+    erabi_queue_init(&target->command);
+    erabi_queue_init(&target->control);
+    erabi_queue_init(&target->telemetry);
 }
 
 void erabi_target_deinit(struct erabi_target *target, void (*each)(void *user, struct erabi_delivery *delivery),
@@ -116,7 +143,7 @@ int erabi_target_push_link(struct erabi_target *target, struct erabi_parcel *par
     if (!delivery)
         return -EAGAIN;
     delivery->parcel = erabi_parcel_ref(parcel);
-    delivery->link = erabi_link_ref(link);
+    wait_for(delivery, link);
     delivery->row = row;
     delivery->acked_by_send = lane == ERAB_LANE_TELEMETRY || parcel->header.type == ERAB_RECEIPT;
     if (lane == ERAB_LANE_TELEMETRY) {
@@ -149,21 +176,11 @@ int64_t erabi_target_ack(struct erabi_target *target, const uint8_t id[ERAB_ID_S
     return -1;
 }
 
-void erabi_target_drop_link(struct erabi_target *target, const struct erabi_link *link,
-                            void (*each)(void *user, struct erabi_delivery *delivery), void *user)
+void erabi_target_take_link(struct erabi_link *link, struct erabi_queue *taken)
 {
-    struct erabi_queue *queues[] = {&target->command, &target->control, &target->telemetry};
-    struct erabi_queue dead;
-    queue_init(&dead);
-    for (size_t i = 0; i < 3; i++) {
-        for (struct erabi_delivery **at = &queues[i]->first; *at;) {
-            if ((*at)->link == link)
-                queue_add(&dead, queue_remove(queues[i], at));
-            else
-                at = &(*at)->next;
-        }
-    }
-    tell_all(&dead, each, user);
+    for (struct erabi_delivery *d = link->waiting; d; d = d->link_next)
+        if (d->queue && d->queue != taken) /* in none: somebody is being told of it right now */
+            queue_add(taken, queue_remove(d->queue, d->back));
 }
 
 struct packet {
@@ -234,7 +251,7 @@ static size_t fill(struct erabi_target *target, struct erabi_queue *queue, enum 
 void erabi_target_pump(struct erabi_target *target, uint64_t mono_ms, uint64_t now_ms)
 {
     struct packet packet;
-    queue_init(&packet.dead);
+    erabi_queue_init(&packet.dead);
     struct erabi_connection *command = target->connection[ERAB_LANES_COMMAND];
     if (command && (target->command.n || target->control.n) && erabi_connection_queued(command) < CONNECTION_BUSY) {
         packet_begin(&packet, ERAB_LANES_COMMAND);
@@ -250,7 +267,7 @@ void erabi_target_pump(struct erabi_target *target, uint64_t mono_ms, uint64_t n
         fill(target, &target->telemetry, ERAB_LANES_TELEMETRY, &packet, ERABI_ENVELOPES_MAX * 16, mono_ms, now_ms);
         packet_flush(&packet, ERAB_LANES_TELEMETRY, telemetry);
     }
-    tell_all(&packet.dead, target->gate ? target->gate->denied : NULL, target->gate ? target->gate->user : NULL);
+    erabi_target_tell(&packet.dead, target->gate ? target->gate->denied : NULL, target->gate ? target->gate->user : NULL);
 }
 
 /* Moves what has expired to `dead`: who is told of it may pump this very target, so nothing is told while its
@@ -273,10 +290,10 @@ void erabi_target_tick(struct erabi_target *target, uint64_t mono_ms, uint64_t n
                        void (*expired)(void *user, struct erabi_delivery *delivery), void *user)
 {
     struct erabi_queue dead;
-    queue_init(&dead);
+    erabi_queue_init(&dead);
     tick_queue(&target->command, &dead, mono_ms, now_ms);
     tick_queue(&target->control, &dead, mono_ms, now_ms);
     tick_queue(&target->telemetry, &dead, mono_ms, now_ms);
-    tell_all(&dead, expired, user);
+    erabi_target_tell(&dead, expired, user);
     erabi_target_pump(target, mono_ms, now_ms);
 }

@@ -16,7 +16,9 @@
 #define ERABI_TARGET_RETRY_MS 5000u
 
 struct erabi_delivery {
-    struct erabi_delivery *next;
+    struct erabi_delivery *next, **back; /* in its queue; back: what points here */
+    struct erabi_queue *queue; /* NULL while somebody is told of it for the last time */
+    struct erabi_delivery *link_next, **link_back; /* among all that waits for its link */
     struct erabi_parcel *parcel;
     struct erabi_link *link; /* that it goes over; NULL for the broker's own answers */
     int64_t row;      /* of the journal's outbox, 0 for what is not stored */
@@ -29,6 +31,7 @@ struct erabi_queue {
     size_t bytes;
     size_t n;
 };
+void erabi_queue_init(struct erabi_queue *queue);
 
 /* Who hears what became of deliveries at their link's breaker. */
 struct erabi_target_gate {
@@ -62,9 +65,10 @@ int erabi_target_push(struct erabi_target *target, struct erabi_parcel *parcel, 
 /* The same over a link: while that is open nothing of it is sent but what its breaker itself says. */
 int erabi_target_push_link(struct erabi_target *target, struct erabi_parcel *parcel, int64_t row,
                            struct erabi_link *link);
-/* Takes out everything that waits for this link, tells `each`, frees it. */
-void erabi_target_drop_link(struct erabi_target *target, const struct erabi_link *link,
-                            void (*each)(void *user, struct erabi_delivery *delivery), void *user);
+/* Takes everything that waits for this link out of all targets, in no time that depends on what else waits. */
+void erabi_target_take_link(struct erabi_link *link, struct erabi_queue *taken);
+/* Tells `each` of all that was taken, and frees it. */
+void erabi_target_tell(struct erabi_queue *taken, void (*each)(void *user, struct erabi_delivery *delivery), void *user);
 /* The recipient has answered for this id: forgets it. Its row, 0 when it had none, -1 when it is not here. */
 int64_t erabi_target_ack(struct erabi_target *target, const uint8_t id[ERAB_ID_SIZE]);
 /* Fills packets while the connections take them. */
