@@ -141,7 +141,8 @@ static bool is_command(const struct erabi_delivery *delivery)
 
 static void on_answered(void *user, struct erabi_delivery *delivery)
 {
-    if (delivery->link && is_command(delivery))
+    const struct erabi_link *link = delivery->link;
+    if (link && (is_command(delivery) || link->availability.state == ERABI_BREAKER_CLOSED))
         tell(user, delivery->link, ERABI_FACT_ANSWERED);
 }
 

@@ -105,6 +105,7 @@ static enum erabi_breaker_change answered(struct erabi_availability *a, uint64_t
     bool probe = a->probing;
     a->time_outs = 0;
     a->probing = false;
+    a->full = (struct erabi_bucket){0}; /* slow is not stuck */
     return a->state == ERABI_BREAKER_HALF_OPEN && probe && proof ? enter(a, ERABI_BREAKER_CLOSED, now_ms)
                                                                  : ERABI_CHANGE_NONE;
 }

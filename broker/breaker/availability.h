@@ -18,7 +18,7 @@ enum erabi_breaker_state { ERABI_BREAKER_CLOSED, ERABI_BREAKER_OPEN, ERABI_BREAK
 enum erabi_breaker_cause {
     ERABI_CAUSE_NONE,
     ERABI_CAUSE_TIME_OUTS, /* commands that nobody answered by their deadline, in a row */
-    ERABI_CAUSE_OVERLOAD,  /* the queue to the recipient was full, again and again */
+    ERABI_CAUSE_OVERLOAD,  /* the queue to the recipient was full, again and again, and nothing was answered */
     ERABI_CAUSE_FLOOD,     /* more messages than one link may carry */
     ERABI_CAUSE_FLAPPING,  /* connected anew again and again */
     ERABI_CAUSE_OPERATOR,
@@ -27,7 +27,7 @@ enum erabi_breaker_cause {
 
 /* What may be told of a link; only about parties whose key has been proven. */
 enum erabi_breaker_fact {
-    ERABI_FACT_ANSWERED,   /* the recipient answered a command */
+    ERABI_FACT_ANSWERED,   /* the recipient answered; while half-open: a command */
     ERABI_FACT_TIMED_OUT,  /* a command was not answered by its deadline */
     ERABI_FACT_QUEUE_FULL, /* the recipient's queue took no more */
     ERABI_FACT_MESSAGE,    /* a message came over it */

@@ -82,6 +82,17 @@ static void a_queue_that_is_full_again_and_again_opens_it(void **state)
     assert_int_equal(a.cause, ERABI_CAUSE_OVERLOAD);
 }
 
+static void a_full_queue_that_moves_is_no_overload(void **state)
+{
+    struct erabi_availability a = fresh();
+    for (int i = 0; i < 100; i++) {
+        fact(&a, ERABI_FACT_QUEUE_FULL, START);
+        if (i % 3 == 0)
+            fact(&a, ERABI_FACT_ANSWERED, START);
+    }
+    assert_int_equal(a.state, ERABI_BREAKER_CLOSED);
+}
+
 static void reconnects_far_apart_are_forgiven_and_many_are_not(void **state)
 {
     struct erabi_availability a = fresh();
@@ -301,6 +312,7 @@ int main(void)
         cmocka_unit_test(time_outs_in_a_row_open_it),
         cmocka_unit_test(an_answer_between_them_starts_the_count_anew),
         cmocka_unit_test(a_queue_that_is_full_again_and_again_opens_it),
+        cmocka_unit_test(a_full_queue_that_moves_is_no_overload),
         cmocka_unit_test(reconnects_far_apart_are_forgiven_and_many_are_not),
         cmocka_unit_test(the_full_rate_for_long_is_no_flood_and_a_little_more_is_one),
         cmocka_unit_test(a_burst_of_four_seconds_passes),
