@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include <jansson.h>
 
@@ -110,4 +111,31 @@ unsigned audit_faults(const char *path, const char *hub, unsigned cuts)
     printf("audit log: %u openings, %u connections cut, %u messages judged, %u of them refused on their way\n", opened,
            cut, messages, late);
     return faults;
+}
+
+static int by_size(const void *x, const void *y)
+{
+    uint64_t a = *(const uint64_t *)x, b = *(const uint64_t *)y;
+    return a < b ? -1 : a > b;
+}
+
+void tell_times(const char *what, uint64_t *ns, size_t n)
+{
+    qsort(ns, n, sizeof(uint64_t), by_size);
+    if (n)
+        printf("decision to closed descriptors, %s, us: p50 %.1f, p99 %.1f, most %.1f\n", what, (double)ns[n / 2] / 1e3,
+               (double)ns[n * 99 / 100] / 1e3, (double)ns[n - 1] / 1e3);
+}
+
+void remove_run(const char *folder)
+{
+    static const char *const names[] = {"audit.jsonl",    "erabd.yaml",   "journal.db",   "journal.db-wal",
+                                        "journal.db-shm", "hub.rest.key", "listener.key", "local.key",
+                                        "local.sock",     "admin.sock"};
+    char path[256];
+    for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+        snprintf(path, sizeof(path), "%s/%s", folder, names[i]);
+        unlink(path);
+    }
+    rmdir(folder);
 }

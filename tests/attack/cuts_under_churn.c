@@ -429,25 +429,11 @@ static bool churn(unsigned cuts, uint64_t give_up_s)
     return true;
 }
 
-static int by_size(const void *x, const void *y)
-{
-    uint64_t a = *(const uint64_t *)x, b = *(const uint64_t *)y;
-    return a < b ? -1 : a > b;
-}
-
-static void tell_times(const char *what, uint64_t *ns)
-{
-    qsort(ns, t.cuts, sizeof(uint64_t), by_size);
-    if (t.cuts)
-        printf("decision to closed descriptors, %s, us: p50 %.1f, p99 %.1f, most %.1f\n", what,
-               (double)ns[t.cuts / 2] / 1e3, (double)ns[t.cuts * 99 / 100] / 1e3, (double)ns[t.cuts - 1] / 1e3);
-}
-
 static void report(void)
 {
     printf("%u cuts among %u peers\n", t.cuts, t.n);
-    tell_times("by the clock", t.times_ns);
-    tell_times("CPU of the loop", t.cpu_ns);
+    tell_times("by the clock", t.times_ns, t.cuts);
+    tell_times("CPU of the loop", t.cpu_ns, t.cuts);
     printf("%" PRIu64 " messages and %" PRIu64 " orders sent, %" PRIu64 " received, %" PRIu64 " left and returned\n",
            t.sent, t.orders, t.received, t.reconnects);
 }
@@ -507,13 +493,7 @@ int main(int argc, char **argv)
         printf("%u faults seen, %u in the audit log; kept in %s\n", t.faults, told, t.folder);
         return 1;
     }
-    static const char *const names[] = {"audit.jsonl", "erabd.yaml", "journal.db", "journal.db-wal", "journal.db-shm",
-                                        HUB ".key", "listener.key", "local.key", "local.sock", "admin.sock"};
-    for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
-        snprintf(path, sizeof(path), "%s/%s", t.folder, names[i]);
-        unlink(path);
-    }
-    rmdir(t.folder);
+    remove_run(t.folder);
     free(t.peers);
     free(t.times_ns);
     free(t.cpu_ns);
