@@ -94,6 +94,8 @@ static int load_revoked(void *user, const char *party)
 static int load_state(void *user, const char *key, struct erabi_slice value)
 {
     struct erabi_broker *broker = user;
+    if (strncmp(key, ERABI_BREAKER_STATE, strlen(ERABI_BREAKER_STATE)) == 0)
+        return erabi_breakers_restore(&broker->pipeline, key, value);
     struct erabi_reader r = erabi_reader(value.data, value.size);
     uint64_t floor = erabi_read_u64(&r);
     if (strcmp(key, CLOCK_FLOOR) == 0 && erabi_reader_done(&r) && floor > broker->loop.clock.wall_ms)
@@ -129,6 +131,7 @@ static void on_tick(void *user)
     }
     keep_clock_floor(broker);
     erabi_pipeline_tick(&broker->pipeline);
+    erabi_breakers_tick(&broker->pipeline);
     erabi_network_tick(broker);
 }
 
@@ -178,8 +181,11 @@ static int build_pipeline(struct erabi_broker *broker)
                                                       .name = "broker",
                                                       .speaks_for = &owner->index,
                                                       .n_speaks_for = 1,
-                                                      .types = UINT64_C(1) << ERAB_AUDIT_HEAD};
-    r = erabi_outlets_init(&broker->pipeline);
+                                                      .types = UINT64_C(1) << ERAB_AUDIT_HEAD |
+                                                               UINT64_C(1) << ERAB_BREAKER_NOTICE};
+    r = erabi_breakers_init(&broker->pipeline, erabi_network_trip, broker);
+    if (r == 0)
+        r = erabi_outlets_init(&broker->pipeline);
     return r < 0 ? complain("parties", r) : 0;
 }
 

@@ -44,6 +44,10 @@ static enum erabi_admission on_key(void *user, struct erabi_listener *listener, 
         *reason = ERAB_REASON_WRONG_INTERFACE;
         return ERABI_REFUSE;
     }
+    if (erabi_breakers_all_open(&broker->pipeline, attachment, gate_of(listener)->interface)) {
+        *reason = ERAB_REASON_BREAKER_OPEN; /* it may come back when one of its links may be tried again */
+        return ERABI_PUT_OFF;
+    }
     if (broker->stopping) {
         *reason = ERAB_REASON_SHUTDOWN;
         return ERABI_PUT_OFF;
@@ -61,17 +65,19 @@ static void on_open(void *user, struct erabi_connection *connection, struct erab
     struct erabi_dial *dial = dialer ? erabi_dialer_tag(dialer) : NULL;
     const struct erabi_attachment *attachment =
         dial ? dial->uplink->attachment : erabi_registry_key(broker->registry, erabi_connection_key(connection));
+    enum erab_interface interface = dial ? dial->uplink->interface : gate->interface;
+    /* A link may have opened since the key was looked up, and what we dial was never asked for its key. */
+    bool all_open = attachment && erabi_breakers_all_open(&broker->pipeline, attachment, interface);
     struct erabi_target *target =
-        attachment ? erabi_pipeline_outlet(&broker->pipeline, attachment,
-                                           dial ? dial->uplink->interface : gate->interface)
-                   : NULL;
+        attachment && !all_open ? erabi_pipeline_outlet(&broker->pipeline, attachment, interface) : NULL;
     struct erabi_session *session =
         target ? erabi_session_new(&broker->session_host, connection, target, dial ? dial->group : 0) : NULL;
     erabi_record_connection(broker->audit, session ? "opened" : "refused", attachment ? attachment->name : "",
                             interface_text(gate), erabi_connection_address(connection),
-                            erabi_connection_key(connection), ERAB_REASON_NONE, "");
+                            erabi_connection_key(connection),
+                            all_open ? ERAB_REASON_BREAKER_OPEN : ERAB_REASON_NONE, "");
     if (!session) {
-        erabi_connection_cut(connection, ERAB_REASON_NOT_READY);
+        erabi_connection_cut(connection, all_open ? ERAB_REASON_BREAKER_OPEN : ERAB_REASON_NOT_READY);
         return;
     }
     session->next = broker->sessions;
@@ -159,9 +165,9 @@ static void cut_session(struct erabi_session *session, enum erab_reason reason)
     erabi_connection_cut(session->connection, reason);
 }
 
-static void on_offence(void *user, struct erabi_session *session, enum erab_reason reason, const char *detail)
+void erabi_network_cut_session(struct erabi_broker *broker, struct erabi_session *session, enum erab_reason reason,
+                               const char *detail)
 {
-    struct erabi_broker *broker = user;
     const struct erabi_attachment *attachment = session->target->attachment;
     erabi_record_connection(broker->audit, "cut", attachment->name, erab_interface_name(session->target->interface),
                             erabi_connection_address(session->connection), erabi_connection_key(session->connection),
@@ -169,10 +175,18 @@ static void on_offence(void *user, struct erabi_session *session, enum erab_reas
     cut_session(session, reason);
 }
 
+static void on_offence(void *user, struct erabi_session *session, enum erab_reason reason, const char *detail)
+{
+    erabi_network_cut_session(user, session, reason, detail);
+}
+
 static void on_bound(void *user, struct erabi_session *session)
 {
     struct erabi_broker *broker = user;
-    erabi_target_pump(session->target, broker->loop.mono_ms, erabi_now_ms(&broker->loop));
+    if (session->group == ERAB_LANES_COMMAND)
+        erabi_breakers_connected(&broker->pipeline, session->target->attachment, session->target->interface);
+    if (!session->cut)
+        erabi_target_pump(session->target, broker->loop.mono_ms, erabi_now_ms(&broker->loop));
 }
 
 static const char *peer_party(void *user, const struct erabi_session *session)

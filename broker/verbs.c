@@ -61,4 +61,11 @@ static json_t *party_revoke(void *user, const json_t *request, const char **erro
     return json_pack("{s:s, s:b}", "party", id, "already", r == 1);
 }
 
-const struct erabi_admin_verb erabi_verbs[] = {{"health", health}, {"party-revoke", party_revoke}, {NULL, NULL}};
+const struct erabi_admin_verb erabi_verbs[] = {
+    {"health", health},
+    {"party-revoke", party_revoke},
+    {"breaker-list", erabi_breaker_verb_list},
+    {"breaker-trip", erabi_breaker_verb_trip},
+    {"breaker-close", erabi_breaker_verb_close},
+    {NULL, NULL},
+};

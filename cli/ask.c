@@ -28,7 +28,7 @@ static int connect_to(const char *path)
 }
 
 /* One request, one answer; NULL when the broker is not there or does not answer. Releases the request. */
-static json_t *ask(const char *path, json_t *request)
+json_t *cli_ask(const char *path, json_t *request)
 {
     _free_ char *line = json_dumps(request, JSON_COMPACT);
     json_decref(request);
@@ -76,12 +76,12 @@ static int tell(const struct cli *cli, json_t *answer)
 
 int cli_health(const struct cli *cli)
 {
-    return tell(cli, ask(cli->words[0], json_pack("{s:s}", "verb", "health")));
+    return tell(cli, cli_ask(cli->words[0], json_pack("{s:s}", "verb", "health")));
 }
 
 int cli_party_revoke(const struct cli *cli)
 {
     if (!cli->socket)
         return cli_refuse(cli, EXIT_USAGE, "party revoke needs --socket SOCKET, the broker's admin socket");
-    return tell(cli, ask(cli->socket, json_pack("{s:s, s:s}", "verb", "party-revoke", "party", cli->words[0])));
+    return tell(cli, cli_ask(cli->socket, json_pack("{s:s, s:s}", "verb", "party-revoke", "party", cli->words[0])));
 }

@@ -22,6 +22,13 @@ int cli_trace(const struct cli *cli);
 int cli_health(const struct cli *cli);
 int cli_party_revoke(const struct cli *cli);
 int cli_config_check(const struct cli *cli);
+int cli_breaker_list(const struct cli *cli);
+int cli_breaker_trip(const struct cli *cli);
+int cli_breaker_close(const struct cli *cli);
+
+/* One request to a broker's admin socket, one answer; NULL when it is not there or does not answer. Releases the
+ * request. */
+json_t *cli_ask(const char *path, json_t *request);
 
 /* Prints and releases an answer as one line of JSON. */
 void cli_print(json_t *answer);
