@@ -25,8 +25,10 @@ static enum erab_interface interface_of(const struct erabi_pipeline *pipeline, c
                                         const struct erabi_registry_party *q)
 {
     struct erabi_profile_pair pair = erabi_profile_pair(pipeline->profile, p->role, q->role);
+    if (pair.interface == ERAB_IF_NONE || p == q || p->local || q->local)
+        return ERAB_IF_NONE;
     bool one_firm = p->firm[0] && strcmp(p->firm, q->firm) == 0;
-    return p == q || p->local || q->local || (pair.one_firm && !one_firm) ? ERAB_IF_NONE : pair.interface;
+    return pair.one_firm && !one_firm ? ERAB_IF_NONE : pair.interface;
 }
 
 static bool reachable(const struct erabi_pipeline *pipeline, const struct erabi_registry_party *q,

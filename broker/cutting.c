@@ -1,25 +1,27 @@
 /* A link has opened: which connections may not stay. */
 #include "broker.h"
 
-static bool serves(const struct erabi_broker *broker, const struct erabi_target *target, const struct erabi_link *link)
+/* Does this key speak for one of the link's ends, there where the link is? */
+static bool serves(const struct erabi_target *target, enum erab_interface interface,
+                   const struct erabi_registry_party *const ends[2])
 {
     const struct erabi_attachment *attachment = target->attachment;
-    const struct erabi_registry_party *a = erabi_registry_party(broker->registry, link->a);
-    const struct erabi_registry_party *b = erabi_registry_party(broker->registry, link->b);
     if (attachment->kind == ERABI_ATTACH_LOCAL ||
-        (target->interface != ERAB_IF_NONE && target->interface != link->interface))
+        (target->interface != ERAB_IF_NONE && target->interface != interface))
         return false;
-    return (a && erabi_attachment_speaks_for(attachment, a->index)) ||
-           (b && erabi_attachment_speaks_for(attachment, b->index));
+    return (ends[0] && erabi_attachment_speaks_for(attachment, ends[0]->index)) ||
+           (ends[1] && erabi_attachment_speaks_for(attachment, ends[1]->index));
 }
 
 void erabi_network_trip(void *user, const struct erabi_link *link)
 {
     struct erabi_broker *broker = user;
+    const struct erabi_registry_party *const ends[2] = {erabi_registry_party(broker->registry, link->a),
+                                                        erabi_registry_party(broker->registry, link->b)};
     const struct erabi_target *judged = NULL; /* a key has two connections, one verdict */
     bool cut = false;
     for (struct erabi_session *s = broker->sessions; s; s = s->next) {
-        if (s->cut || !serves(broker, s->target, link))
+        if (s->cut || !serves(s->target, link->interface, ends))
             continue;
         if (s->target != judged)
             cut = erabi_breakers_all_open(&broker->pipeline, s->target->attachment, s->target->interface);

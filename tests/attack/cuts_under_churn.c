@@ -5,8 +5,6 @@
  *
  * Trips are decided on the loop, where everything about them can be looked at in the same call; afterwards the audit
  * log is read as an auditor would read it. The times are printed, not judged. */
-#include <assert.h>
-#include <errno.h>
 #include <inttypes.h>
 #include <pthread.h>
 #include <stdatomic.h>
