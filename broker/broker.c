@@ -129,6 +129,8 @@ static int load_state(void *user, const char *key, struct erabi_slice value)
         return erabi_enrol_load(broker, key + strlen(ERABI_ENROL_STATE), value);
     if (strncmp(key, ERABI_SERVER_KEY_STATE, strlen(ERABI_SERVER_KEY_STATE)) == 0)
         return erabi_server_keys_load(broker, key + strlen(ERABI_SERVER_KEY_STATE), value);
+    if (strncmp(key, ERABI_BREAKER_STATE, strlen(ERABI_BREAKER_STATE)) == 0)
+        return erabi_breakers_restore(&broker->pipeline, key, value);
     struct erabi_reader r = erabi_reader(value.data, value.size);
     uint64_t floor = erabi_read_u64(&r);
     if (strcmp(key, CLOCK_FLOOR) == 0 && erabi_reader_done(&r) && floor > broker->loop.clock.wall_ms)
@@ -167,6 +169,7 @@ static void on_tick(void *user)
     if (erabi_registry_tick(broker->registry, erabi_now_ms(&broker->loop)))
         erabi_network_recheck(broker);
     erabi_server_keys_tick(broker);
+    erabi_breakers_tick(&broker->pipeline);
     erabi_network_tick(broker);
 }
 
@@ -232,11 +235,14 @@ static int build_pipeline(struct erabi_broker *broker)
                                                       .name = "broker",
                                                       .speaks_for = &owner->index,
                                                       .n_speaks_for = 1,
-                                                      .types = UINT64_C(1) << ERAB_AUDIT_HEAD | UINT64_C(1) << ERAB_PARTY_CARD};
+                                                      .types = UINT64_C(1) << ERAB_AUDIT_HEAD | UINT64_C(1) << ERAB_PARTY_CARD |
+                                                               UINT64_C(1) << ERAB_BREAKER_NOTICE};
     broker->pipeline.check_card = erabi_rotate_check;
     broker->pipeline.take_card = erabi_rotate_take;
     broker->pipeline.card_user = broker;
-    r = erabi_outlets_init(&broker->pipeline);
+    r = erabi_breakers_init(&broker->pipeline, erabi_network_trip, broker);
+    if (r == 0)
+        r = erabi_outlets_init(&broker->pipeline);
     return r < 0 ? complain(broker, "parties", r) : 0;
 }
 

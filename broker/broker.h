@@ -116,6 +116,11 @@ json_t *erabi_verb_isolated(void *user, const json_t *request, const char **erro
 int erabi_network_start(struct erabi_broker *broker);
 /* Cuts every connection of the attachments behind this party and drops what waits for them. */
 void erabi_network_cut(struct erabi_broker *broker, uint32_t party, enum erab_reason reason);
+/* One connection: audit line, then cut. */
+void erabi_network_cut_session(struct erabi_broker *broker, struct erabi_session *session, enum erab_reason reason,
+                               const char *detail);
+/* cutting.c: a link has opened: closes the connections of each key that serves no closed link any more. */
+void erabi_network_trip(void *broker, const struct erabi_link *link);
 void erabi_network_tick(struct erabi_broker *broker);
 void erabi_network_cut_target(struct erabi_broker *broker, const struct erabi_target *target, enum erab_reason reason,
                               const char *detail);
@@ -181,6 +186,10 @@ json_t *erabi_verb_party_approve(void *user, const json_t *request, const char *
 json_t *erabi_verb_party_deny(void *user, const json_t *request, const char **error);
 json_t *erabi_verb_party_revoke(void *user, const json_t *request, const char **error);
 
+/* breaker_verbs.c */
+json_t *erabi_breaker_verb_list(void *user, const json_t *request, const char **error);
+json_t *erabi_breaker_verb_trip(void *user, const json_t *request, const char **error);
+json_t *erabi_breaker_verb_close(void *user, const json_t *request, const char **error);
 /* verbs.c: what the admin socket can do. */
 extern const struct erabi_admin_verb erabi_verbs[];
 

@@ -8,6 +8,8 @@ void erabi_followup_left(void *user, struct erabi_delivery *delivery, enum erab_
 {
     struct erabi_pipeline *pipeline = user;
     const struct erab_header *h = &delivery->parcel->header;
+    if (reason == ERAB_REASON_EXPIRED)
+        erabi_breakers_expired(pipeline, delivery);
     if (erab_type_lane(h->type) == ERAB_LANE_TELEMETRY) {
         struct erabi_target *source = erabi_receipts_back(pipeline, h->from, delivery->party);
         if (source)
@@ -21,6 +23,17 @@ void erabi_followup_left(void *user, struct erabi_delivery *delivery, enum erab_
     /* After the receipt in the journal's order: a crash between the two tells it twice and not never. */
     if (delivery->row > 0)
         erabi_journal_outbox_done(pipeline->journal, delivery->row);
+}
+
+void erabi_followup_denied(struct erabi_pipeline *pipeline, struct erabi_delivery *delivery)
+{
+    struct erabi_known *known = erabi_known_find(&pipeline->known, delivery->parcel->header.id);
+    if (known && delivery->parcel->header.to[0] != '@') { /* the same bytes again get the same answer */
+        known->state = ERAB_REFUSED;
+        known->reason = ERAB_REASON_BREAKER_OPEN;
+        erabi_journal_answer(pipeline->journal, delivery->parcel->header.id, ERAB_REFUSED, ERAB_REASON_BREAKER_OPEN);
+    }
+    erabi_followup_left(pipeline, delivery, ERAB_REASON_BREAKER_OPEN);
 }
 
 void erabi_pipeline_drop(struct erabi_pipeline *pipeline, struct erabi_target *target, enum erab_reason reason)
@@ -59,6 +72,19 @@ void erabi_followup_order(struct erabi_pipeline *pipeline, struct erabi_known *k
         erabi_journal_cancelled(pipeline->journal, older->entry.id);
 }
 
+/* The recipient could not take it now, and its sender is told to try again: then it is no repetition. */
+static void may_come_again(struct erabi_pipeline *pipeline, const struct erab_header *header,
+                           const Erab__V1__Receipt *receipt, enum erab_reason reason)
+{
+    struct erabi_known *known = erabi_known_find(&pipeline->known, receipt->about.data);
+    if (receipt->state != ERAB__V1__RECEIPT_STATE__REFUSED || !erab_reason_retry(reason) || !known ||
+        known->state == ERAB_QUEUED || known->to[0] == '@' || strcmp(known->from, header->to) != 0)
+        return;
+    known->state = ERAB_REFUSED;
+    known->reason = reason;
+    erabi_journal_answer(pipeline->journal, receipt->about.data, ERAB_REFUSED, reason);
+}
+
 void erabi_followup_receipt(struct erabi_pipeline *pipeline, struct erabi_target *source,
                             const struct erabi_registry_party *from, const struct erab_header *header,
                             const Erab__V1__Receipt *receipt)
@@ -75,10 +101,13 @@ void erabi_followup_receipt(struct erabi_pipeline *pipeline, struct erabi_target
         found = erabi_target_ack(source, receipt->about.data, attachment->speaks_for[i], hash, &row);
     struct erabi_gather *gather = erabi_gather_find(&pipeline->gathers, receipt->about.data);
     enum erab_reason reason = erab_reason_from_code(receipt->reason);
+    if (reason == ERAB_REASON_COUNT)
+        reason = ERAB_REASON_INTERNAL;
+    if (found)
+        may_come_again(pipeline, header, receipt, reason);
     if (gather && strcmp(gather->from, header->to) == 0 &&
         (!hash || memcmp(hash, gather->hash, ERAB_HASH_SIZE) == 0))
-        erabi_receipts_member(pipeline, gather, from->index, (enum erab_receipt_state)receipt->state,
-                              reason == ERAB_REASON_COUNT ? ERAB_REASON_INTERNAL : reason);
+        erabi_receipts_member(pipeline, gather, from->index, (enum erab_receipt_state)receipt->state, reason);
     if (row > 0)
         erabi_journal_outbox_done(pipeline->journal, row);
 }

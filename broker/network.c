@@ -40,6 +40,10 @@ static enum erabi_admission on_key(void *user, struct erabi_listener *listener, 
         *reason = ERAB_REASON_WRONG_INTERFACE;
         return ERABI_REFUSE;
     }
+    if (erabi_breakers_all_open(&broker->pipeline, attachment, gate_of(listener)->interface)) {
+        *reason = ERAB_REASON_BREAKER_OPEN; /* it may come back when one of its links may be tried again */
+        return ERABI_PUT_OFF;
+    }
     if (broker->stopping) {
         *reason = ERAB_REASON_SHUTDOWN;
         return ERABI_PUT_OFF;
@@ -57,17 +61,19 @@ static void on_open(void *user, struct erabi_connection *connection, struct erab
     struct erabi_dial *dial = dialer ? erabi_dialer_tag(dialer) : NULL;
     const struct erabi_attachment *attachment =
         dial ? dial->uplink->attachment : erabi_registry_key(broker->registry, erabi_connection_key(connection));
+    enum erab_interface interface = dial ? dial->uplink->interface : gate->interface;
+    /* A link may have opened since the key was looked up, and what we dial was never asked for its key. */
+    bool all_open = attachment && erabi_breakers_all_open(&broker->pipeline, attachment, interface);
     struct erabi_target *target =
-        attachment ? erabi_pipeline_outlet(&broker->pipeline, attachment,
-                                           dial ? dial->uplink->interface : gate->interface)
-                   : NULL;
+        attachment && !all_open ? erabi_pipeline_outlet(&broker->pipeline, attachment, interface) : NULL;
     struct erabi_session *session =
         target ? erabi_session_new(&broker->session_host, connection, target, dial ? dial->group : 0) : NULL;
     erabi_record_connection(broker->audit, session ? "opened" : "refused", attachment ? attachment->name : "",
                             interface_text(gate), erabi_connection_address(connection),
-                            erabi_connection_key(connection), ERAB_REASON_NONE, "");
+                            erabi_connection_key(connection),
+                            all_open ? ERAB_REASON_BREAKER_OPEN : ERAB_REASON_NONE, "");
     if (!session) {
-        erabi_connection_cut(connection, ERAB_REASON_NOT_READY);
+        erabi_connection_cut(connection, all_open ? ERAB_REASON_BREAKER_OPEN : ERAB_REASON_NOT_READY);
         return;
     }
     bool seed = false;
@@ -162,8 +168,8 @@ static void cut_session(struct erabi_session *session, enum erab_reason reason)
     erabi_connection_cut(session->connection, reason);
 }
 
-static void offend(struct erabi_broker *broker, struct erabi_session *session, enum erab_reason reason,
-                   const char *detail)
+void erabi_network_cut_session(struct erabi_broker *broker, struct erabi_session *session, enum erab_reason reason,
+                               const char *detail)
 {
     const struct erabi_attachment *attachment = session->target->attachment;
     erabi_record_connection(broker->audit, "cut", attachment->name, erab_interface_name(session->target->interface),
@@ -174,14 +180,17 @@ static void offend(struct erabi_broker *broker, struct erabi_session *session, e
 
 static void on_offence(void *user, struct erabi_session *session, enum erab_reason reason, const char *detail)
 {
-    offend(user, session, reason, detail);
+    erabi_network_cut_session(user, session, reason, detail);
 }
 
 static void on_bound(void *user, struct erabi_session *session)
 {
     struct erabi_broker *broker = user;
+    if (session->group == ERAB_LANES_COMMAND)
+        erabi_breakers_connected(&broker->pipeline, session->target->attachment, session->target->interface);
     erabi_cards_greet(broker, session);
-    erabi_target_pump(session->target, broker->loop.mono_ms, erabi_now_ms(&broker->loop));
+    if (!session->cut)
+        erabi_target_pump(session->target, broker->loop.mono_ms, erabi_now_ms(&broker->loop));
 }
 
 static const char *peer_party(void *user, const struct erabi_session *session)
@@ -310,7 +319,7 @@ void erabi_network_cut_target(struct erabi_broker *broker, const struct erabi_ta
 {
     for (struct erabi_session *s = broker->sessions; s; s = s->next)
         if (s->target == target && !s->cut)
-            offend(broker, s, reason, detail);
+            erabi_network_cut_session(broker, s, reason, detail);
 }
 
 void erabi_network_reconfigured(struct erabi_broker *broker)
@@ -323,7 +332,7 @@ void erabi_network_reconfigured(struct erabi_broker *broker)
         const struct erabi_attachment *a = s->target->attachment;
         bool known = erabi_registry_key(broker->registry, erabi_connection_key(s->connection)) == a;
         if (!s->cut && (!known || a->revoked || (!s->dialled && !belongs(a, s->target->interface))))
-            offend(broker, s, ERAB_REASON_UNKNOWN_KEY, "the configuration has this key no more");
+            erabi_network_cut_session(broker, s, ERAB_REASON_UNKNOWN_KEY, "the configuration has this key no more");
     }
     erabi_transport_limit(broker->transport, (uint32_t)broker->config->limits.connections);
 }
@@ -340,7 +349,7 @@ void erabi_network_isolate(struct erabi_broker *broker, enum erab_interface inte
     }
     for (struct erabi_session *s = broker->sessions; s; s = s->next)
         if (s->target->interface == interface && !s->cut)
-            offend(broker, s, ERAB_REASON_BREAKER_OPEN, "the interface is isolated");
+            erabi_network_cut_session(broker, s, ERAB_REASON_BREAKER_OPEN, "the interface is isolated");
     for (size_t i = 0; i < broker->config->n_uplinks; i++) {
         for (int k = 0; k < 2 && broker->uplinks[i].interface == interface; k++) {
             struct erabi_dial *d = &broker->uplinks[i].dials[k];
@@ -371,7 +380,7 @@ void erabi_network_recheck(struct erabi_broker *broker)
         enum erab_reason reason = erabi_registry_admits(broker->registry, erabi_connection_key(s->connection),
                                                         erabi_now_ms(&broker->loop), &seed);
         if (reason)
-            offend(broker, s, reason, "this key is not good any more");
+            erabi_network_cut_session(broker, s, reason, "this key is not good any more");
     }
 }
 

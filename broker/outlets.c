@@ -84,6 +84,7 @@ struct erabi_target *erabi_pipeline_outlet(struct erabi_pipeline *pipeline, cons
     if (!target)
         return NULL;
     erabi_target_init(target, attachment, interface, erabi_followup_left, pipeline);
+    target->gate = &pipeline->breakers.gate;
     erabi_copy_bytes(target->entry.id, key, sizeof(key));
     if (erabi_id_table_add(&pipeline->target_ids, &target->entry) < 0) {
         free(target);
@@ -148,7 +149,10 @@ int erabi_pipeline_restore_mark(struct erabi_pipeline *pipeline, const struct er
         return -EBADMSG;
     erabi_copy_bytes(header.id, row->id, ERAB_ID_SIZE);
     erabi_copy_text(header.from, sizeof(header.from), row->from);
-    struct erabi_known *known = erabi_known_add(&pipeline->known, &header, row->hash);
+    struct erabi_known *known = erabi_known_find(&pipeline->known, row->id);
+    if (known) /* it was sent again after a refusal that could pass */
+        erabi_known_forget(&pipeline->known, known);
+    known = erabi_known_add(&pipeline->known, &header, row->hash);
     if (!known)
         return -ENOMEM;
     known->state = row->state;
@@ -232,7 +236,9 @@ int erabi_pipeline_restore(struct erabi_pipeline *pipeline, const struct erabi_j
     int r = 0;
     bool expired = header.expires_at_ms <= erabi_now_ms(pipeline->loop);
     if (target && !expired) {
-        r = erabi_target_push(target, parcel, to->index, row->row, ERABI_PUSH_RESTORED);
+        const struct erabi_registry_party *from = erabi_registry_party(pipeline->registry, header.from);
+        enum erab_interface interface = erabi_profile_pair(pipeline->profile, from->role, to->role).interface;
+        r = erabi_breakers_push(pipeline, target, parcel, row->row, to, interface, ERABI_PUSH_RESTORED);
     } else { /* its time is over, or the configuration has changed: what no link carries any more is not sent */
         struct erabi_delivery delivery = {
             .parcel = parcel, .party = to ? to->index : ERABI_PARTY_NONE, .row = row->row};
@@ -259,5 +265,6 @@ void erabi_pipeline_deinit(struct erabi_pipeline *pipeline)
     free(pipeline->locals);
     erabi_known_deinit(&pipeline->known);
     free(pipeline->known.charged);
+    erabi_links_free(pipeline->breakers.links);
     erabi_snapshot_unref(pipeline->snapshot);
 }

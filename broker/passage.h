@@ -31,6 +31,7 @@ struct passage {
     size_t n_links, n_passed;
     struct erabi_known *known;
     struct erabi_gather *gather; /* of a message to a group, until it is accepted */
+    bool stored;                 /* with the rows of its members */
     bool gathered;               /* a receipt of a group's member: told with the others' */
     struct erabi_parcel *parcel;
     enum erab_reason reason; /* of a refusal, with section and detail for the receipt */

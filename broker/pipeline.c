@@ -85,6 +85,10 @@ static enum step step_replay(struct passage *p)
         return NEXT;
     if (memcmp(known->hash, p->hash, ERAB_HASH_SIZE) != 0 || strcmp(known->from, p->header.from) != 0)
         return refuse(p, ERAB_REASON_REPLAY, "3.6", "another message with this id was taken");
+    if (known->state == ERAB_REFUSED && erab_reason_retry(known->reason)) {
+        erabi_known_forget(&p->pipeline->known, known); /* its recipient could not take it then: judged anew */
+        return NEXT;
+    }
     if (known->state != ERAB_QUEUED && p->header.type != ERAB_RECEIPT) /* QUEUED: the commit will answer */
         answer(p, known->state, known->reason);
     return END;
@@ -209,6 +213,8 @@ static void judge_link(struct passage *p, struct link *link)
         p->detail = "what tells of a person is sealed to its recipient where this broker is neither end";
     } else
         judge_policy(p, link);
+    if (!link->reason && !erabi_breakers_pass(p->pipeline, p->from, link->to, link->interface, &p->header))
+        link->reason = ERAB_REASON_BREAKER_OPEN;
     if (link->reason)
         return;
     if (taken_here(p)) {
@@ -224,6 +230,7 @@ static void judge_link(struct passage *p, struct link *link)
     } else if (erabi_target_hold(link->target, p->header.type, erabi_passage_size(p)) < 0) {
         link->reason = ERAB_REASON_QUEUE_FULL;
         p->detail = "the recipient's queue of this lane is full";
+        erabi_breakers_full(p->pipeline, p->from, link->to, link->interface);
     } else {
         link->held = true;
     }
@@ -328,13 +335,29 @@ static enum step step_store(struct passage *p)
         return refuse(p, ERAB_REASON_QUEUE_FULL, "", "too many messages wait for the journal");
     if (erabi_passage_put(p, on_committed) < 0)
         return refuse(p, ERAB_REASON_STORAGE, "", "the journal takes nothing now");
+    p->stored = true;
     pipeline->passages++;
     return WAIT;
+}
+
+/* The commit was waited for: what opened meanwhile takes nothing more, and half-open takes one command. */
+static void ask_breakers_again(struct passage *p)
+{
+    for (struct link *l = p->links; l < p->links + p->n_links; l++)
+        if (!l->reason && !erabi_breakers_claim(p->pipeline, p->from, l->to, l->interface, &p->header, l->row)) {
+            l->reason = ERAB_REASON_BREAKER_OPEN;
+            p->n_passed--;
+            if (p->gather)
+                erabi_receipts_member(p->pipeline, p->gather, l->to->index, ERAB_REFUSED, ERAB_REASON_BREAKER_OPEN);
+        }
 }
 
 static enum step step_accept(struct passage *p)
 {
     struct erabi_pipeline *pipeline = p->pipeline;
+    ask_breakers_again(p);
+    if (p->n_passed == 0 && erabi_breakers_too_late(pipeline, &p->known))
+        return refuse(p, ERAB_REASON_BREAKER_OPEN, "", "opened while the message was stored");
     bool here = strcmp(p->header.to, pipeline->owner->party) == 0;
     enum erab_receipt_state state = here ? ERAB_DELIVERED : ERAB_ACCEPTED;
     p->reason = ERAB_REASON_NONE;
@@ -392,7 +415,8 @@ static enum step step_deliver(struct passage *p)
         if (link->reason || link->target == NULL || p->gathered || late(p, link))
             continue;
         link->held = false;
-        if (erabi_target_push(link->target, p->parcel, link->to->index, link->row, ERABI_PUSH_HELD) < 0) {
+        if (erabi_breakers_push(pipeline, link->target, p->parcel, link->row, link->to, link->interface,
+                                ERABI_PUSH_HELD) < 0) {
             erabi_record_link(pipeline->audit, &p->header, link->to->id, ERAB_REASON_QUEUE_FULL);
             continue; /* what is stored stays so: told to the sender after a restart */
         }
@@ -435,6 +459,8 @@ static void finish(struct passage *p)
     for (size_t i = 0; i < p->n_links; i++)
         if (p->links[i].held)
             erabi_target_unhold(p->links[i].target, p->header.type, erabi_passage_size(p));
+    if (p->gather && p->stored) /* refused after its commit: told at once */
+        erabi_journal_members_done(p->pipeline->journal, p->header.id);
     erabi_gather_free(&p->pipeline->gathers, p->gather);
     erab_body_free(p->body);
     erabi_parcel_unref(p->parcel);
@@ -463,7 +489,8 @@ static void begin(struct erabi_pipeline *pipeline, struct erabi_target *source, 
 void erabi_pipeline_receive(struct erabi_pipeline *pipeline, struct erabi_session *session,
                             const struct erab_header *header, const struct erabi_envelope *envelope)
 {
-    begin(pipeline, session->target, header, envelope);
+    if (erabi_breakers_take(pipeline, session->target, header))
+        begin(pipeline, session->target, header, envelope);
 }
 
 void erabi_pipeline_originate(struct erabi_pipeline *pipeline, const struct erab_header *header,

@@ -10,6 +10,7 @@
 #include <erab/identity.h>
 
 #include "audit/audit.h"
+#include "breakers.h"
 #include "config/profile.h"
 #include "identity/registry.h"
 #include "journal/journal.h"
@@ -37,6 +38,7 @@ struct erabi_pipeline {
     struct erabi_journal *journal;
     struct erabi_audit *audit;
     const struct erab_identity *owner; /* signs for local applications */
+    struct erabi_breakers breakers;
     struct erabi_known_table known;
     struct erabi_gather_table gathers;
     struct erabi_target **targets;
@@ -106,6 +108,10 @@ void erabi_followup_receipt(struct erabi_pipeline *pipeline, struct erabi_target
                             const struct erabi_registry_party *from, const struct erab_header *header,
                             const Erab__V1__Receipt *receipt);
 void erabi_followup_left(void *user, struct erabi_delivery *delivery, enum erab_reason reason);
+/* A delivery whose link is open: its sender is told. */
+void erabi_followup_denied(struct erabi_pipeline *pipeline, struct erabi_delivery *delivery);
+/* notices.c: tells the other end of a link, when it is connected, what became of the link's breaker. */
+void erabi_notices_send(struct erabi_pipeline *pipeline, const struct erabi_link *link);
 /* heads.c: the heads of the audit logs, ours to others and theirs here. */
 void erabi_heads_send(struct erabi_pipeline *pipeline, const struct erabi_audit_head *head);
 void erabi_heads_take(struct erabi_pipeline *pipeline, const struct erab_header *header,

@@ -48,6 +48,11 @@ static const struct verb {
      "refuse a newcomer, or withdraw its invitation"},
     {"party", "revoke", 1, 1, cli_party_revoke, "party revoke ID --socket SOCKET [--operator FILE]",
      "revoke a party for good and cut its connections"},
+    {"breaker", "list", 0, 0, cli_breaker_list, "breaker list --socket SOCKET", "the links that are not closed, and why"},
+    {"breaker", "trip", 3, 4, cli_breaker_trip, "breaker trip PARTY INTERFACE PARTY [NOTE] --socket SOCKET",
+     "stop one link until `breaker close`, also over restarts"},
+    {"breaker", "close", 3, 3, cli_breaker_close, "breaker close PARTY INTERFACE PARTY --socket SOCKET",
+     "let a link be used again"},
 };
 
 #define N_VERBS (sizeof(verbs) / sizeof(verbs[0]))

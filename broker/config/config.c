@@ -159,6 +159,7 @@ static const struct erabi_option adapter_table[] = {
 static const struct erabi_option limits_table[] = {
     LIVE_LIMIT(connections, 8, 1000000, 8192),
     LIMIT(journal_queue, 64, 1048576, 16384),
+    LIMIT(link_messages_per_second, 0, 10000000, 5000),
     {0},
 };
 

@@ -98,6 +98,7 @@ struct erabi_config_limits {
     struct erabi_mark mark;
     uint64_t connections;             /* [8192] */
     uint64_t journal_queue;           /* entries waiting for a commit [16384] */
+    uint64_t link_messages_per_second; /* above it a link's breaker opens; 0: no limit [5000] */
 };
 
 struct erabi_config_heads {

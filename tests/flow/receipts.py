@@ -209,6 +209,27 @@ def a_lower_version_that_comes_late_is_refused(s):
     s.refused(retail, retail.message("dispatch", "coordinator.rest", dispatch(modification=0)), "superseded")
 
 
+def what_its_recipient_could_not_take_may_be_sent_again(s):
+    app, alder = s.app(), s.client("alder", "r3")
+    order = app.message("dispatch", "alder", dispatch())
+    app.request(order)
+    alder.answer(alder.receive("dispatch"), "refused", "busy")
+    assert app.receipt_for(order, state="refused")["reason"] == "busy"
+    committed(alder)
+    kill(s)
+    s.broker.start()
+    app, alder = s.app(), s.client("alder", "r3")
+    app.send(order)
+    app.receipt_for(order, state="accepted")
+    alder.answer(alder.receive("dispatch"), "refused", "declined")
+    assert app.receipt_for(order, state="refused")["reason"] == "busy", "told again, it was owed"
+    assert app.receipt_for(order, state="refused")["reason"] == "declined"
+    app.send(order)
+    app.receipt_for(order, state="accepted")
+    committed(alder)
+    assert not alder._inbox, "declined is final: nothing is delivered again"
+
+
 def an_id_with_other_bytes_is_a_replay(s):
     alder = s.client("alder", "r3")
     first = alder.message("opt", "coordinator.rest", opt())
