@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <limits.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -10,9 +11,22 @@
 
 #include "record.h"
 
-static int complain(const char *what, int r)
+void erabi_broker_say(void *user, const char *format, ...)
 {
-    fprintf(stderr, "erabd: %s: %s\n", what, strerror(-r));
+    struct erabi_broker *broker = user;
+    char text[512];
+    va_list args;
+    if (!broker->log)
+        return;
+    va_start(args, format);
+    vsnprintf(text, sizeof(text), format, args);
+    va_end(args);
+    broker->log(broker->log_user, ERAB_BROKER_EVENT, text);
+}
+
+static int complain(struct erabi_broker *broker, const char *what, int r)
+{
+    erabi_broker_say(broker, "%s: %s", what, strerror(-r));
     return r;
 }
 
@@ -29,12 +43,19 @@ static void on_turn(uv_check_t *handle)
     erabi_audit_flush(broker->audit, false);
 }
 
-void erabi_broker_print_errors(const struct erabi_config_errors *errors)
+void erabi_broker_tell_errors(erab_broker_log log, void *user, const struct erabi_config_errors *errors)
 {
-    for (size_t i = 0; i < errors->n; i++)
-        fprintf(stderr, "%s\n", errors->text[i]);
-    if (errors->more)
-        fprintf(stderr, "and %zu more\n", errors->more);
+    char more[32];
+    for (size_t i = 0; log && i < errors->n; i++)
+        log(user, ERAB_BROKER_FINDING, errors->text[i]);
+    snprintf(more, sizeof(more), "and %zu more", errors->more);
+    if (log && errors->more)
+        log(user, ERAB_BROKER_FINDING, more);
+}
+
+bool erabi_broker_other_key(const uint8_t said[ERAB_KEY_SIZE], const uint8_t key[ERAB_KEY_SIZE])
+{
+    return !sodium_is_zero(said, ERAB_KEY_SIZE) && sodium_memcmp(said, key, ERAB_KEY_SIZE) != 0;
 }
 
 static int read_files(struct erabi_broker *broker, const char *path)
@@ -45,17 +66,27 @@ static int read_files(struct erabi_broker *broker, const char *path)
         r = erabi_profile_load(&broker->profile, broker->config->profile, &errors);
     if (r == 0)
         r = erabi_broker_check_policies(broker->config, path, &errors);
+    if (r == 0)
+        r = erabi_hash_file(path, broker->file_hash);
+    if (r == 0)
+        r = erabi_hash_file(broker->config->profile, broker->profile_hash);
     if (r < 0)
-        erabi_broker_print_errors(&errors);
+        erabi_broker_tell_errors(broker->log, broker->log_user, &errors);
     if (r < 0)
         return r;
     char error[256];
     r = erab_identity_load(&broker->owner, broker->config->owner.key_file, error, sizeof(error));
     if (r < 0)
-        fprintf(stderr, "erabd: %s\n", error);
+        erabi_broker_say(broker, "%s", error);
     else if (strcmp(broker->owner.party, broker->config->owner.party) != 0) {
-        fprintf(stderr, "erabd: %s holds the keys of %s, the owner is %s\n", broker->config->owner.key_file,
-                broker->owner.party, broker->config->owner.party);
+        erabi_broker_say(broker, "%s holds the keys of %s, the owner is %s", broker->config->owner.key_file,
+                         broker->owner.party, broker->config->owner.party);
+        r = -EINVAL;
+    }
+    const struct erabi_config_owner *owner = &broker->config->owner;
+    if (r == 0 && (erabi_broker_other_key(owner->curve_key, broker->owner.curve_public) ||
+                   erabi_broker_other_key(owner->sign_key, broker->owner.sign_public))) {
+        erabi_broker_say(broker, "%s holds other keys than curve_key and sign_key of the owner say", owner->key_file);
         r = -EINVAL;
     }
     return r;
@@ -99,6 +130,8 @@ static int load_state(void *user, const char *key, struct erabi_slice value)
         return erabi_enrol_load(broker, key + strlen(ERABI_ENROL_STATE), value);
     if (strncmp(key, ERABI_SERVER_KEY_STATE, strlen(ERABI_SERVER_KEY_STATE)) == 0)
         return erabi_server_keys_load(broker, key + strlen(ERABI_SERVER_KEY_STATE), value);
+    if (strncmp(key, ERABI_BREAKER_STATE, strlen(ERABI_BREAKER_STATE)) == 0)
+        return erabi_breakers_restore(&broker->pipeline, key, value);
     struct erabi_reader r = erabi_reader(value.data, value.size);
     uint64_t floor = erabi_read_u64(&r);
     if (strcmp(key, CLOCK_FLOOR) == 0 && erabi_reader_done(&r) && floor > broker->loop.clock.wall_ms)
@@ -138,6 +171,7 @@ static void on_tick(void *user)
     if (erabi_registry_tick(broker->registry, erabi_now_ms(&broker->loop)))
         erabi_network_recheck(broker);
     erabi_server_keys_tick(broker);
+    erabi_breakers_tick(&broker->pipeline);
     erabi_network_tick(broker);
 }
 
@@ -146,16 +180,16 @@ static int open_stores(struct erabi_broker *broker)
     const struct erabi_config *config = broker->config;
     char path[PATH_MAX], error[256] = "";
     if (snprintf(path, sizeof(path), "%s/journal.db", config->state_dir) >= (int)sizeof(path))
-        return complain(config->state_dir, -ENAMETOOLONG);
+        return complain(broker, config->state_dir, -ENAMETOOLONG);
     int r = erabi_journal_open(&broker->journal, broker->uv, path, config->limits.journal_queue, error, sizeof(error));
     if (r < 0) {
-        fprintf(stderr, "erabd: journal: %s\n", error);
+        erabi_broker_say(broker, "journal: %s", error);
         return r;
     }
     r = erabi_audit_open(&broker->audit, config->audit, broker->owner.sign_secret, config->heads.every, error,
                          sizeof(error));
     if (r < 0)
-        fprintf(stderr, "erabd: audit log: %s\n", error);
+        erabi_broker_say(broker, "audit log: %s", error);
     return r;
 }
 
@@ -163,8 +197,17 @@ static int build_pipeline(struct erabi_broker *broker)
 {
     int r = erabi_registry_new(&broker->registry, broker->config, broker->owner.sign_public, persist_revocation, broker);
     if (r < 0)
-        return complain("parties", r);
+        return complain(broker, "parties", r);
+    struct erabi_snapshot *snapshot = erabi_snapshot_new(broker->config, broker->profile, broker->registry);
+    if (!snapshot) {
+        broker->config = NULL;
+        broker->profile = NULL;
+        broker->registry = NULL;
+        return complain(broker, "parties", -ENOMEM);
+    }
+    broker->pipeline.snapshot = snapshot;
     broker->pipeline = (struct erabi_pipeline){.loop = &broker->loop,
+                                               .snapshot = snapshot,
                                                .config = broker->config,
                                                .profile = broker->profile,
                                                .registry = broker->registry,
@@ -178,12 +221,15 @@ static int build_pipeline(struct erabi_broker *broker)
                                                       .name = "broker",
                                                       .speaks_for = &owner->index,
                                                       .n_speaks_for = 1,
-                                                      .types = UINT64_C(1) << ERAB_AUDIT_HEAD | UINT64_C(1) << ERAB_PARTY_CARD};
+                                                      .types = UINT64_C(1) << ERAB_AUDIT_HEAD | UINT64_C(1) << ERAB_PARTY_CARD |
+                                                               UINT64_C(1) << ERAB_BREAKER_NOTICE};
     broker->pipeline.check_card = erabi_rotate_check;
     broker->pipeline.take_card = erabi_rotate_take;
     broker->pipeline.card_user = broker;
-    r = erabi_outlets_init(&broker->pipeline);
-    return r < 0 ? complain("parties", r) : 0;
+    r = erabi_breakers_init(&broker->pipeline, erabi_network_trip, broker);
+    if (r == 0)
+        r = erabi_outlets_init(&broker->pipeline);
+    return r < 0 ? complain(broker, "parties", r) : 0;
 }
 
 static void on_runner_event(void *user, const char *instance, const char *what, const char *detail)
@@ -202,6 +248,8 @@ static int start_runner(struct erabi_broker *broker, const struct erabi_config_a
                                          .config = broker->config,
                                          .owner_sign_key = broker->owner.sign_public,
                                          .on_event = on_runner_event,
+                                         .say = erabi_broker_say,
+                                         .runner = broker->runner,
                                          .user = broker};
     char error[256];
     struct erab_identity local;
@@ -212,7 +260,7 @@ static int start_runner(struct erabi_broker *broker, const struct erabi_config_a
         r = erab_identity_load(&wiring.keys, adapter->key_file, error, sizeof(error));
     }
     if (r < 0) {
-        fprintf(stderr, "erabd: adapter %s: %s\n", adapter->instance, error);
+        erabi_broker_say(broker, "adapter %s: %s", adapter->instance, error);
         return r;
     }
     /* The connection's key lives only as long as this process; the proxy signature key stays. */
@@ -224,7 +272,7 @@ static int start_runner(struct erabi_broker *broker, const struct erabi_config_a
         r = erabi_runner_new(&broker->runners[broker->n_runners], broker->uv, adapter, &wiring);
     erab_identity_wipe(&wiring.keys);
     if (r < 0)
-        return complain(adapter->instance, r);
+        return complain(broker, adapter->instance, r);
     broker->n_runners++;
     return 0;
 }
@@ -236,7 +284,7 @@ static int start_runners(struct erabi_broker *broker)
     if (!broker->runners)
         return -ENOMEM;
     if (config->n_adapters && !config->local.mark.line) {
-        fprintf(stderr, "erabd: adapters need the local endpoint: add `local:` with endpoint and key_file\n");
+        erabi_broker_say(broker, "adapters need the local endpoint: add `local:` with endpoint and key_file");
         return -EINVAL;
     }
     int r = 0;
@@ -245,30 +293,50 @@ static int start_runners(struct erabi_broker *broker)
     return r;
 }
 
-int erabi_broker_start(struct erabi_broker *broker, uv_loop_t *uv, const char *config_path)
+static int load_isolated(void *user, const char *key, struct erabi_slice value)
 {
-    *broker = (struct erabi_broker){.uv = uv};
-    int r = read_files(broker, config_path);
+    if (strcmp(key, ERABI_STATE_ISOLATED) == 0)
+        erabi_isolate_restore(user, value);
+    return 0;
+}
+
+/* What must be known before anything listens. */
+static int load_first(struct erabi_broker *broker)
+{
+    struct erabi_journal_load load = {.on_state = load_isolated, .user = broker};
+    return erabi_journal_load(broker->journal, erabi_now_ms(&broker->loop), &load);
+}
+
+static int open_admin(struct erabi_broker *broker)
+{
+    int r = erabi_admin_new(&broker->admin, broker->uv, broker->config->admin_socket, erabi_verbs, broker);
+    return r < 0 ? complain(broker, broker->config->admin_socket, r) : 0;
+}
+
+static int load_policies(struct erabi_broker *broker)
+{
+    struct erabi_config_errors errors = {0};
+    struct erabi_policy_chain *chain;
+    int r = erabi_broker_build_policies(broker, broker->config, &chain, &errors);
+    erabi_broker_tell_errors(broker->log, broker->log_user, &errors);
     if (r == 0)
-        r = erabi_loop_init(&broker->loop, uv, 0, on_tick, on_time, broker);
-    if (r == 0)
-        r = open_stores(broker);
-    if (r == 0)
-        r = build_pipeline(broker);
-    if (r == 0)
-        r = erabi_broker_start_policies(broker);
-    if (r < 0)
-        return r;
+        erabi_policy_engine_swap(&broker->policies, chain);
+    return r;
+}
+
+static int start_network(struct erabi_broker *broker)
+{
     erabi_audit_set_time(broker->audit, erabi_now_ms(&broker->loop), broker->loop.mono_ms);
-    uv_check_init(uv, &broker->flush);
+    uv_check_init(broker->uv, &broker->flush);
     broker->flush.data = broker;
     uv_check_start(&broker->flush, on_turn);
+    broker->network_up = true;
     erabi_audit_on_head(broker->audit, on_head, broker);
     erabi_record_admin(broker->audit, "start", broker->owner.party, "done");
-
-    struct erabi_config_errors errors = {0};
-    r = erabi_broker_load_policies(broker, broker->config, config_path, &errors);
-    erabi_broker_print_errors(&errors);
+    erabi_reload_record_start(broker);
+    int r = load_policies(broker);
+    if (r == 0)
+        r = load_first(broker);
     if (r == 0)
         r = erabi_network_start(broker);
     if (r == 0)
@@ -276,34 +344,78 @@ int erabi_broker_start(struct erabi_broker *broker, uv_loop_t *uv, const char *c
     struct erabi_journal_load load = {load_pending, load_mark, load_revoked, load_state, broker, load_member};
     if (r == 0)
         r = erabi_journal_load(broker->journal, erabi_now_ms(&broker->loop), &load);
-    if (r == 0) {
-        r = erabi_admin_new(&broker->admin, uv, broker->config->admin_socket, erabi_verbs, broker);
-        if (r < 0)
-            complain(broker->config->admin_socket, r);
-    }
-    return r;
+    return r == 0 ? open_admin(broker) : r;
+}
+
+int erabi_broker_start(struct erabi_broker *broker, uv_loop_t *uv, const struct erab_broker_options *options)
+{
+    *broker = (struct erabi_broker){.uv = uv, .log = options->log, .log_user = options->user, .runner = options->runner};
+    broker->config_path = strdup(options->config);
+    if (!broker->config_path || sodium_init() < 0)
+        return -ENOMEM;
+    int r = read_files(broker, options->config);
+    if (r == 0)
+        r = erabi_loop_init(&broker->loop, uv, 0, on_tick, on_time, broker);
+    if (r < 0)
+        return r;
+    broker->loop_up = true;
+    r = open_stores(broker);
+    if (r == 0)
+        r = build_pipeline(broker);
+    if (r == 0)
+        r = erabi_broker_start_policies(broker);
+    return r == 0 ? start_network(broker) : r;
 }
 
 /* ---- stop: runners first (they bring devices into the safe state), then the network, then the stores ---- */
+
+static void on_last_closed(uv_handle_t *handle)
+{
+    struct erabi_broker *broker = handle->data;
+    broker->closed(broker->closed_user);
+}
+
+/* Handles closed in one turn end in no fixed order: one more turn, and all of them are gone. */
+static void on_almost_closed(uv_handle_t *handle)
+{
+    struct erabi_broker *broker = handle->data;
+    uv_idle_init(broker->uv, &broker->last);
+    uv_close((uv_handle_t *)&broker->last, on_last_closed);
+}
 
 static void on_store_closed(void *user)
 {
     struct erabi_broker *broker = user;
     broker->journal = NULL;
-    erabi_audit_close(broker->audit);
+    if (broker->audit)
+        erabi_audit_close(broker->audit);
     broker->audit = NULL;
+    uv_idle_init(broker->uv, &broker->last);
+    broker->last.data = broker;
+    uv_close((uv_handle_t *)&broker->last, on_almost_closed);
 }
 
-static void on_network_closed(void *user)
+static void on_network_closed(struct erabi_broker *broker)
+{
+    if (broker->network_up) {
+        erabi_record_admin(broker->audit, "stop", broker->owner.party, "done");
+        uv_close((uv_handle_t *)&broker->flush, NULL);
+    }
+    if (broker->policies_up)
+        uv_close((uv_handle_t *)&broker->policy_timer, NULL);
+    if (broker->loop_up)
+        erabi_loop_close(&broker->loop);
+    if (broker->journal)
+        erabi_journal_close(broker->journal, on_store_closed, broker);
+    else
+        on_store_closed(broker);
+}
+
+void erabi_broker_part_closed(void *user)
 {
     struct erabi_broker *broker = user;
-    if (--broker->closing > 0)
-        return;
-    erabi_record_admin(broker->audit, "stop", broker->owner.party, "done");
-    uv_close((uv_handle_t *)&broker->flush, NULL);
-    uv_close((uv_handle_t *)&broker->policy_timer, NULL);
-    erabi_loop_close(&broker->loop);
-    erabi_journal_close(broker->journal, on_store_closed, broker);
+    if (--broker->closing == 0)
+        on_network_closed(broker);
 }
 
 static void on_runner_gone(void *user)
@@ -311,19 +423,24 @@ static void on_runner_gone(void *user)
     struct erabi_broker *broker = user;
     if (--broker->closing > 0)
         return;
-    broker->closing = 1 + (broker->admin != NULL);
+    broker->closing = 1 + (broker->admin != NULL) + (broker->transport != NULL) + (broker->reload != NULL);
     if (broker->admin)
-        erabi_admin_stop(broker->admin, on_network_closed, broker);
-    erabi_transport_stop(broker->transport, on_network_closed, broker);
+        erabi_admin_stop(broker->admin, erabi_broker_part_closed, broker);
+    if (broker->transport)
+        erabi_transport_stop(broker->transport, erabi_broker_part_closed, broker);
+    erabi_broker_part_closed(broker);
 }
 
-void erabi_broker_stop(struct erabi_broker *broker)
+void erabi_broker_stop(struct erabi_broker *broker, void (*closed)(void *user), void *user)
 {
     if (broker->stopping)
         return;
     broker->stopping = true;
-    broker->closing = (int)broker->n_runners + 2;
-    erabi_broker_stop_policies(broker, on_runner_gone);
+    broker->closed = closed;
+    broker->closed_user = user;
+    broker->closing = (int)broker->n_runners + 1 + broker->policies_up;
+    if (broker->policies_up)
+        erabi_broker_stop_policies(broker, on_runner_gone);
     for (size_t i = 0; i < broker->n_runners; i++)
         erabi_runner_stop(broker->runners[i], on_runner_gone, broker);
     on_runner_gone(broker);
@@ -331,15 +448,21 @@ void erabi_broker_stop(struct erabi_broker *broker)
 
 void erabi_broker_deinit(struct erabi_broker *broker)
 {
+    bool owned = broker->pipeline.snapshot != NULL; /* then the snapshot frees these three */
     erabi_pipeline_deinit(&broker->pipeline);
     erabi_policy_engine_deinit(&broker->policies);
-    erabi_registry_free(broker->registry);
-    erabi_profile_free(broker->profile);
-    erabi_config_free(broker->config);
+    if (!owned) {
+        erabi_registry_free(broker->registry);
+        erabi_profile_free(broker->profile);
+        erabi_config_free(broker->config);
+    }
     erab_identity_wipe(&broker->owner);
+    json_decref(broker->reload_report);
+    free(broker->config_path);
     erab_identity_wipe(&broker->next_owner);
     free(broker->gates);
     free(broker->uplinks);
     free(broker->runners);
-    erabi_loop_deinit(&broker->loop);
+    if (broker->loop_up)
+        erabi_loop_deinit(&broker->loop);
 }

@@ -2,6 +2,8 @@
 #ifndef ERABI_BROKER_H
 #define ERABI_BROKER_H
 
+#include <erab/broker.h>
+
 #include "admin/admin.h"
 #include "host/runner.h"
 #include "host/policy.h"
@@ -10,7 +12,8 @@
 /* A listener with the interface that it serves (ERAB_IF_NONE: the local one). */
 struct erabi_gate {
     enum erab_interface interface;
-    struct erabi_listener *listener;
+    struct erabi_listener *listener; /* NULL while the interface is isolated */
+    char endpoint[ERABI_ENDPOINT_MAX]; /* where it listened before that */
     uint8_t server_key[ERAB_KEY_SIZE];
     uint8_t next_key[ERAB_KEY_SIZE]; /* holds too while old_until_ms is not 0 */
     uint64_t old_until_ms, since_ms;
@@ -32,7 +35,7 @@ struct erabi_uplink {
 struct erabi_broker {
     uv_loop_t *uv;
     struct erabi_loop loop;
-    struct erabi_config *config;
+    struct erabi_config *config; /* these three are parts of the pipeline's snapshot, once there is one */
     struct erabi_profile *profile;
     struct erab_identity owner;
     struct erab_identity next_owner; /* follows when owner_until_ms is over; 0: there is none */
@@ -42,6 +45,14 @@ struct erabi_broker {
     struct erabi_policy_engine policies;
     uv_timer_t policy_timer; /* the next deadline of a vote */
     struct erabi_policy_host policy_host;
+    erab_broker_log log; /* NULL: nobody listens */
+    void *log_user;
+    char *config_path;
+    const char *runner; /* of the options */
+    struct erabi_reload *reload; /* being read */
+    bool reload_again;           /* asked for meanwhile */
+    uint64_t reload_serial;      /* of the last one that ended */
+    json_t *reload_report;
     struct erabi_journal *journal;
     struct erabi_audit *audit;
     struct erabi_transport *transport;
@@ -57,28 +68,57 @@ struct erabi_broker {
     uv_check_t flush;
     struct erabi_audit_head head; /* not told yet */
     bool has_head;
+    unsigned isolating; /* changes of the isolated interfaces that are not on disk yet */
+    bool isolation_lost;
+    uint8_t file_hash[ERAB_HASH_SIZE], profile_hash[ERAB_HASH_SIZE]; /* of the configuration in use */
     bool revocation_lost; /* the journal did not take the last one: said by the verb, to be repeated */
     uint64_t floor_ms; /* wall clock last persisted */
     struct erabi_change *changes; /* waiting for the journal */
     char verb_error[256];         /* what an admin verb's answer borrows */
     int closing; /* parts that still close */
-    bool stopping;
+    bool stopping, loop_up, policies_up, network_up;
+    uv_idle_t last; /* closed after everything else */
+    void (*closed)(void *user);
+    void *closed_user;
 };
 
-/* Everything up and listening, or a negative errno with a line on stderr that says what and where. */
-int erabi_broker_start(struct erabi_broker *broker, uv_loop_t *uv, const char *config_path);
-/* Closes everything in order; the loop runs out when it is done. */
-void erabi_broker_stop(struct erabi_broker *broker);
+/* Everything up and listening, or a negative errno and a line in the log that says what and where; then stop it, too.
+ * `options` lives as long as the broker. */
+int erabi_broker_start(struct erabi_broker *broker, uv_loop_t *uv, const struct erab_broker_options *options);
+/* Closes everything in order, then calls `closed` from the loop; only after that deinit. */
+void erabi_broker_stop(struct erabi_broker *broker, void (*closed)(void *user), void *user);
 void erabi_broker_deinit(struct erabi_broker *broker);
 
-/* Every fault of a configuration, a line each, on stderr. */
-void erabi_broker_print_errors(const struct erabi_config_errors *errors);
+/* One line for the operator. `broker` is a struct erabi_broker. */
+void erabi_broker_say(void *broker, const char *format, ...) __attribute__((format(printf, 2, 3)));
+/* Every fault of a configuration, a line each. */
+void erabi_broker_tell_errors(erab_broker_log log, void *user, const struct erabi_config_errors *errors);
+/* True when the configuration states this public key (it need not) and it is another one. */
+bool erabi_broker_other_key(const uint8_t said[ERAB_KEY_SIZE], const uint8_t key[ERAB_KEY_SIZE]);
+/* A part that was waited for at the stop has ended. */
+void erabi_broker_part_closed(void *broker);
 
-/* policies.c: the judges of a configuration. Builds a chain of it, keeping the instances whose options are the
- * same, and judges by it from now on; connections and waiting messages do not notice. 0, or a negative errno
- * with every fault in `errors` and nothing changed. */
-int erabi_broker_load_policies(struct erabi_broker *broker, const struct erabi_config *config, const char *path,
-                               struct erabi_config_errors *errors);
+/* reload.c: reads the configuration anew, on a thread of libuv's pool; takes over all of it or nothing. */
+void erabi_broker_reload(struct erabi_broker *broker);
+/* BLAKE2b-256 of a file. 0 or a negative errno. */
+int erabi_hash_file(const char *path, uint8_t hash[ERAB_HASH_SIZE]);
+/* Writes into the audit log which configuration the broker starts with. */
+void erabi_reload_record_start(struct erabi_broker *broker);
+json_t *erabi_verb_reload(void *user, const json_t *request, const char **error);
+json_t *erabi_verb_reload_status(void *user, const json_t *request, const char **error);
+
+/* isolate.c: an interface is closed as a whole and stays so over restarts, until it is joined again. */
+#define ERABI_STATE_ISOLATED "isolated"
+void erabi_isolate_restore(struct erabi_broker *broker, struct erabi_slice value);
+json_t *erabi_isolated_names(const struct erabi_broker *broker);
+json_t *erabi_verb_isolate(void *user, const json_t *request, const char **error);
+json_t *erabi_verb_join(void *user, const json_t *request, const char **error);
+json_t *erabi_verb_isolated(void *user, const json_t *request, const char **error);
+
+/* policies.c: the judges of a configuration, as a chain to be swapped in (erabi_policy_engine_swap); instances whose
+ * options are the same are kept. 0 and one reference, or a negative errno with every fault in `errors`. */
+int erabi_broker_build_policies(struct erabi_broker *broker, const struct erabi_config *config,
+                                struct erabi_policy_chain **out, struct erabi_config_errors *errors);
 /* Only checks. Modules of others are looked at by erab-runner when they start. */
 int erabi_broker_check_policies(const struct erabi_config *config, const char *path,
                                 struct erabi_config_errors *errors);
@@ -92,7 +132,19 @@ int erabi_network_start(struct erabi_broker *broker);
 void erabi_network_cut_adapter(struct erabi_broker *broker, const char *instance, const char *why);
 /* Cuts every connection of the attachments behind this party and drops what waits for them. */
 void erabi_network_cut(struct erabi_broker *broker, uint32_t party, enum erab_reason reason);
+/* One connection: audit line, then cut. */
+void erabi_network_cut_session(struct erabi_broker *broker, struct erabi_session *session, enum erab_reason reason,
+                               const char *detail);
+/* cutting.c: a link has opened: closes the connections of each key that serves no closed link any more. */
+void erabi_network_trip(void *broker, const struct erabi_link *link);
 void erabi_network_tick(struct erabi_broker *broker);
+void erabi_network_cut_target(struct erabi_broker *broker, const struct erabi_target *target, enum erab_reason reason,
+                              const char *detail);
+/* After a new snapshot: cuts the sessions whose key it does not have any more, or not so. */
+void erabi_network_reconfigured(struct erabi_broker *broker);
+/* Closes the listeners and uplinks of an interface and all its connections, or opens them again. */
+void erabi_network_isolate(struct erabi_broker *broker, enum erab_interface interface);
+int erabi_network_join(struct erabi_broker *broker, enum erab_interface interface);
 
 /* Cuts the sessions whose key is not good any more. */
 void erabi_network_recheck(struct erabi_broker *broker);
@@ -150,6 +202,10 @@ json_t *erabi_verb_party_approve(void *user, const json_t *request, const char *
 json_t *erabi_verb_party_deny(void *user, const json_t *request, const char **error);
 json_t *erabi_verb_party_revoke(void *user, const json_t *request, const char **error);
 
+/* breaker_verbs.c */
+json_t *erabi_breaker_verb_list(void *user, const json_t *request, const char **error);
+json_t *erabi_breaker_verb_trip(void *user, const json_t *request, const char **error);
+json_t *erabi_breaker_verb_close(void *user, const json_t *request, const char **error);
 /* verbs.c: what the admin socket can do. */
 extern const struct erabi_admin_verb erabi_verbs[];
 

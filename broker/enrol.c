@@ -93,12 +93,12 @@ int erabi_enrol_load(struct erabi_broker *broker, const char *id, struct erabi_s
     if (r == 0 && strcmp(row.id, id) != 0)
         r = -EBADMSG;
     if (r < 0) {
-        fprintf(stderr, "erabd: the journal's row of party %.63s cannot be read\n", id);
+        erabi_broker_say(broker, "the journal's row of party %.63s cannot be read", id);
         return r;
     }
     const struct erabi_registry_party *known = erabi_registry_party(broker->registry, id);
     if (known && !row.configured) {
-        fprintf(stderr, "erabd: %s is enrolled and configured: the configuration counts\n", id);
+        erabi_broker_say(broker, "%s is enrolled and configured: the configuration counts", id);
         row.configured = true;
     }
     r = erabi_registry_put(broker->registry, &row, erabi_now_ms(&broker->loop));
@@ -107,7 +107,7 @@ int erabi_enrol_load(struct erabi_broker *broker, const char *id, struct erabi_s
     if (r == -ENOENT)
         return 0; /* taken out of the configuration: its keys mean nothing */
     if (r < 0) /* without this row it is not known who may come in: that is no broker to start */
-        fprintf(stderr, "erabd: party %s: %s\n", id, r == -EEXIST ? "one of its keys is another party's" : strerror(-r));
+        erabi_broker_say(broker, "party %s: %s", id, r == -EEXIST ? "one of its keys is another party's" : strerror(-r));
     return r;
 }
 

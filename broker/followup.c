@@ -8,6 +8,8 @@ void erabi_followup_left(void *user, struct erabi_delivery *delivery, enum erab_
 {
     struct erabi_pipeline *pipeline = user;
     const struct erab_header *h = &delivery->parcel->header;
+    if (reason == ERAB_REASON_EXPIRED)
+        erabi_breakers_expired(pipeline, delivery);
     if (erab_type_lane(h->type) == ERAB_LANE_TELEMETRY) {
         struct erabi_target *source = erabi_receipts_back(pipeline, h->from, delivery->party);
         if (source)
@@ -21,6 +23,17 @@ void erabi_followup_left(void *user, struct erabi_delivery *delivery, enum erab_
     /* After the receipt in the journal's order: a crash between the two tells it twice and not never. */
     if (delivery->row > 0)
         erabi_journal_outbox_done(pipeline->journal, delivery->row);
+}
+
+void erabi_followup_denied(struct erabi_pipeline *pipeline, struct erabi_delivery *delivery)
+{
+    struct erabi_known *known = erabi_known_find(&pipeline->known, delivery->parcel->header.id);
+    if (known && delivery->parcel->header.to[0] != '@') { /* the same bytes again get the same answer */
+        known->state = ERAB_REFUSED;
+        known->reason = ERAB_REASON_BREAKER_OPEN;
+        erabi_journal_answer(pipeline->journal, delivery->parcel->header.id, ERAB_REFUSED, ERAB_REASON_BREAKER_OPEN);
+    }
+    erabi_followup_left(pipeline, delivery, ERAB_REASON_BREAKER_OPEN);
 }
 
 void erabi_pipeline_drop(struct erabi_pipeline *pipeline, struct erabi_target *target, enum erab_reason reason)

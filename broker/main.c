@@ -1,74 +1,79 @@
-/* erabd: arguments, signals, and the loop. */
+/* erabd: arguments, signals, and a loop around the broker of <erab/broker.h>. */
 #include <signal.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 
-#include <sodium.h>
+#include <uv.h>
 
-#include "broker.h"
+#include <erab/broker.h>
 
 static const char usage[] = "erabd -c FILE        run the broker of this configuration\n"
                             "erabd -t -c FILE     check the configuration and exit\n"
                             "erabd --help | --version\n"
                             "\n"
+                            "SIGHUP reads the configuration again; SIGTERM and SIGINT end the broker in order.\n"
                             "Exit codes: 0 done, 1 refused or check failed, 2 usage.\n";
+
+struct service {
+    struct erab_broker *broker;
+    uv_signal_t signals[3];
+};
+
+static void on_log(void *user, enum erab_broker_line kind, const char *text)
+{
+    fprintf(stderr, "%s%s\n", kind == ERAB_BROKER_FINDING ? "" : "erabd: ", text);
+}
 
 static void on_signal(uv_signal_t *handle, int number)
 {
-    erabi_broker_stop(handle->data);
-    uv_close((uv_handle_t *)handle, NULL);
-}
-
-static int check(const char *path)
-{
-    struct erabi_config_errors errors = {0};
-    struct erabi_config *config = NULL;
-    struct erabi_profile *profile = NULL;
-    int r = erabi_config_load(&config, path, &errors);
-    if (r == 0)
-        r = erabi_profile_load(&profile, config->profile, &errors);
-    if (r == 0)
-        r = erabi_broker_check_policies(config, path, &errors);
-    if (r < 0)
-        erabi_broker_print_errors(&errors);
+    struct service *service = handle->data;
+    if (number == SIGHUP)
+        erab_broker_reload(service->broker);
     else
-        printf("%s: good\n", path);
-    erabi_profile_free(profile);
-    erabi_config_free(config);
-    return r < 0 ? 1 : 0;
+        erab_broker_detach(service->broker, NULL, NULL);
 }
 
-static int serve(const char *path)
+static int check(const struct erab_broker_options *options)
 {
-    static struct erabi_broker broker;
-    static uv_signal_t signals[2];
-    static const int numbers[2] = {SIGTERM, SIGINT};
-    uv_loop_t *uv = uv_default_loop();
-    if (erabi_broker_start(&broker, uv, path) < 0)
+    if (erab_broker_check(options) < 0)
         return 1;
-    for (int i = 0; i < 2; i++) {
-        uv_signal_init(uv, &signals[i]);
-        signals[i].data = &broker;
-        uv_signal_start(&signals[i], on_signal, numbers[i]);
-        uv_unref((uv_handle_t *)&signals[i]);
-    }
-    fprintf(stderr, "erabd: %s is ready\n", broker.owner.party);
-    uv_run(uv, UV_RUN_DEFAULT);
-    erabi_broker_deinit(&broker);
-    uv_library_shutdown();
+    printf("%s: good\n", options->config);
     return 0;
+}
+
+static int serve(const struct erab_broker_options *options)
+{
+    static const int numbers[3] = {SIGTERM, SIGINT, SIGHUP};
+    struct service service = {0};
+    uv_loop_t *uv = uv_default_loop();
+    if (erab_broker_new(&service.broker, options) < 0)
+        return 1;
+    int r = erab_broker_attach(service.broker, uv);
+    if (r < 0)
+        erab_broker_detach(service.broker, NULL, NULL);
+    for (int i = 0; i < 3; i++) {
+        uv_signal_init(uv, &service.signals[i]);
+        service.signals[i].data = &service;
+        uv_signal_start(&service.signals[i], on_signal, numbers[i]);
+        uv_unref((uv_handle_t *)&service.signals[i]);
+    }
+    if (r == 0)
+        fprintf(stderr, "erabd: %s is ready\n", erab_broker_owner(service.broker));
+    uv_run(uv, UV_RUN_DEFAULT);
+    erab_broker_free(service.broker);
+    uv_library_shutdown();
+    return r < 0;
 }
 
 int main(int argc, char **argv)
 {
-    const char *path = NULL;
+    struct erab_broker_options options = {.size = sizeof(options), .log = on_log};
     bool only_check = false;
     for (int i = 1; i < argc; i++) {
         if (strcmp(argv[i], "-c") == 0 && i + 1 < argc) {
-            path = argv[++i];
+            options.config = argv[++i];
         } else if (strcmp(argv[i], "-t") == 0) {
             only_check = true;
         } else if (strcmp(argv[i], "--version") == 0) {
@@ -82,7 +87,7 @@ int main(int argc, char **argv)
             return 2;
         }
     }
-    if (!path) {
+    if (!options.config) {
         fputs(usage, stderr);
         return 2;
     }
@@ -91,8 +96,5 @@ int main(int argc, char **argv)
     setrlimit(RLIMIT_CORE, &none);
     prctl(PR_SET_DUMPABLE, 0);
     signal(SIGPIPE, SIG_IGN);
-    signal(SIGHUP, SIG_IGN); /* a new configuration takes a restart */
-    if (sodium_init() < 0)
-        return 1;
-    return only_check ? check(path) : serve(path);
+    return only_check ? check(&options) : serve(&options);
 }

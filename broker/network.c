@@ -1,6 +1,5 @@
 /* Joins the transport to sessions: who may connect, what a connection belongs to, how one is cut. */
 #include <errno.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -19,12 +18,12 @@ static const char *interface_text(const struct erabi_gate *gate)
     return !gate ? "uplink" : gate->interface == ERAB_IF_NONE ? "local" : erab_interface_name(gate->interface);
 }
 
-static bool belongs(const struct erabi_attachment *attachment, const struct erabi_gate *gate)
+static bool belongs(const struct erabi_attachment *attachment, enum erab_interface interface)
 {
     bool local = attachment->kind == ERABI_ATTACH_LOCAL || attachment->kind == ERABI_ATTACH_ADAPTER;
-    if (gate->interface == ERAB_IF_NONE)
+    if (interface == ERAB_IF_NONE)
         return local;
-    return !local && (attachment->interfaces == 0 || (attachment->interfaces >> gate->interface & 1));
+    return !local && (attachment->interfaces == 0 || (attachment->interfaces >> interface & 1));
 }
 
 static enum erabi_admission on_key(void *user, struct erabi_listener *listener, const uint8_t key[ERABI_KEY_SIZE],
@@ -37,9 +36,13 @@ static enum erabi_admission on_key(void *user, struct erabi_listener *listener, 
     if (*reason)
         return *reason == ERAB_REASON_NOT_APPROVED ? ERABI_PUT_OFF : ERABI_REFUSE;
     const struct erabi_attachment *attachment = erabi_registry_key(broker->registry, key);
-    if (!belongs(attachment, gate_of(listener))) {
+    if (!belongs(attachment, gate_of(listener)->interface)) {
         *reason = ERAB_REASON_WRONG_INTERFACE;
         return ERABI_REFUSE;
+    }
+    if (erabi_breakers_all_open(&broker->pipeline, attachment, gate_of(listener)->interface)) {
+        *reason = ERAB_REASON_BREAKER_OPEN; /* it may come back when one of its links may be tried again */
+        return ERABI_PUT_OFF;
     }
     if (broker->stopping) {
         *reason = ERAB_REASON_SHUTDOWN;
@@ -58,17 +61,19 @@ static void on_open(void *user, struct erabi_connection *connection, struct erab
     struct erabi_dial *dial = dialer ? erabi_dialer_tag(dialer) : NULL;
     const struct erabi_attachment *attachment =
         dial ? dial->uplink->attachment : erabi_registry_key(broker->registry, erabi_connection_key(connection));
+    enum erab_interface interface = dial ? dial->uplink->interface : gate->interface;
+    /* A link may have opened since the key was looked up, and what we dial was never asked for its key. */
+    bool all_open = attachment && erabi_breakers_all_open(&broker->pipeline, attachment, interface);
     struct erabi_target *target =
-        attachment ? erabi_pipeline_outlet(&broker->pipeline, attachment,
-                                           dial ? dial->uplink->interface : gate->interface)
-                   : NULL;
+        attachment && !all_open ? erabi_pipeline_outlet(&broker->pipeline, attachment, interface) : NULL;
     struct erabi_session *session =
         target ? erabi_session_new(&broker->session_host, connection, target, dial ? dial->group : 0) : NULL;
     erabi_record_connection(broker->audit, session ? "opened" : "refused", attachment ? attachment->name : "",
                             interface_text(gate), erabi_connection_address(connection),
-                            erabi_connection_key(connection), ERAB_REASON_NONE, "");
+                            erabi_connection_key(connection),
+                            all_open ? ERAB_REASON_BREAKER_OPEN : ERAB_REASON_NONE, "");
     if (!session) {
-        erabi_connection_cut(connection, ERAB_REASON_NOT_READY);
+        erabi_connection_cut(connection, all_open ? ERAB_REASON_BREAKER_OPEN : ERAB_REASON_NOT_READY);
         return;
     }
     bool seed = false;
@@ -163,9 +168,9 @@ static void cut_session(struct erabi_session *session, enum erab_reason reason)
     erabi_connection_cut(session->connection, reason);
 }
 
-static void on_offence(void *user, struct erabi_session *session, enum erab_reason reason, const char *detail)
+void erabi_network_cut_session(struct erabi_broker *broker, struct erabi_session *session, enum erab_reason reason,
+                               const char *detail)
 {
-    struct erabi_broker *broker = user;
     const struct erabi_attachment *attachment = session->target->attachment;
     erabi_record_connection(broker->audit, "cut", attachment->name, erab_interface_name(session->target->interface),
                             erabi_connection_address(session->connection), erabi_connection_key(session->connection),
@@ -173,11 +178,19 @@ static void on_offence(void *user, struct erabi_session *session, enum erab_reas
     cut_session(session, reason);
 }
 
+static void on_offence(void *user, struct erabi_session *session, enum erab_reason reason, const char *detail)
+{
+    erabi_network_cut_session(user, session, reason, detail);
+}
+
 static void on_bound(void *user, struct erabi_session *session)
 {
     struct erabi_broker *broker = user;
+    if (session->group == ERAB_LANES_COMMAND)
+        erabi_breakers_connected(&broker->pipeline, session->target->attachment, session->target->interface);
     erabi_cards_greet(broker, session);
-    erabi_target_pump(session->target, broker->loop.mono_ms, erabi_now_ms(&broker->loop));
+    if (!session->cut)
+        erabi_target_pump(session->target, broker->loop.mono_ms, erabi_now_ms(&broker->loop));
 }
 
 static const char *peer_party(void *user, const struct erabi_session *session)
@@ -196,8 +209,14 @@ static int listen_on(struct erabi_broker *broker, size_t i, enum erab_interface 
     char error[256];
     int r = erab_identity_load(&identity, key_file, error, sizeof(error));
     if (r < 0) {
-        fprintf(stderr, "erabd: %s\n", error);
+        erabi_broker_say(broker, "%s", error);
         return r;
+    }
+    if (i < broker->config->n_listeners &&
+        erabi_broker_other_key(broker->config->listeners[i].curve_key, identity.curve_public)) {
+        erabi_broker_say(broker, "%s holds another key than curve_key of its listener says", key_file);
+        erab_identity_wipe(&identity);
+        return -EINVAL;
     }
     broker->gates[i].interface = interface;
     erabi_copy_bytes(broker->gates[i].server_key, identity.curve_public, ERAB_KEY_SIZE);
@@ -205,11 +224,23 @@ static int listen_on(struct erabi_broker *broker, size_t i, enum erab_interface 
                                &broker->gates[i]);
     erab_identity_wipe(&identity);
     if (r < 0)
-        fprintf(stderr, "erabd: cannot listen on %s: %s\n", endpoint, strerror(-r));
+        erabi_broker_say(broker, "cannot listen on %s: %s", endpoint, strerror(-r));
     else
-        fprintf(stderr, "erabd: %s listens on %s\n", interface ? erab_interface_name(interface) : "local",
-                erabi_listener_endpoint(broker->gates[i].listener));
+        erabi_broker_say(broker, "%s listens on %s", interface ? erab_interface_name(interface) : "local",
+                         erabi_listener_endpoint(broker->gates[i].listener));
     return r;
+}
+
+/* A listener of the configuration, unless its interface is isolated. */
+static int open_gate(struct erabi_broker *broker, size_t i)
+{
+    const struct erabi_config_listener *config = &broker->config->listeners[i];
+    struct erabi_gate *gate = &broker->gates[i];
+    gate->interface = (enum erab_interface)config->interface;
+    if (broker->pipeline.isolated >> gate->interface & 1)
+        return 0;
+    return listen_on(broker, i, gate->interface, gate->endpoint[0] ? gate->endpoint : config->endpoint,
+                     config->key_file);
 }
 
 static int dial(struct erabi_broker *broker, struct erabi_uplink *uplink, const struct erabi_config_uplink *config)
@@ -219,16 +250,18 @@ static int dial(struct erabi_broker *broker, struct erabi_uplink *uplink, const 
     uplink->config = config;
     uplink->attachment = erabi_registry_key(broker->registry, config->server_key);
     if (!party || !uplink->attachment) {
-        fprintf(stderr, "erabd: uplink to %s: no such party in the configuration\n", config->party);
+        erabi_broker_say(broker, "uplink to %s: no such party in the configuration", config->party);
         return -ENOENT;
     }
     uplink->interface = erabi_profile_pair(broker->profile, owner->role, party->role).interface;
+    if (broker->pipeline.isolated >> uplink->interface & 1)
+        return 0;
     for (int i = 0; i < 2; i++) {
         uplink->dials[i] = (struct erabi_dial){.uplink = uplink, .group = (enum erab_lane_group)(i + 1)};
         int r = erabi_transport_dial(broker->transport, &uplink->dials[i].dialer, config->endpoint, config->server_key,
                                      broker->owner.curve_secret, &uplink->dials[i]);
         if (r < 0) {
-            fprintf(stderr, "erabd: uplink to %s at %s: %s\n", config->party, config->endpoint, strerror(-r));
+            erabi_broker_say(broker, "uplink to %s at %s: %s", config->party, config->endpoint, strerror(-r));
             return r;
         }
     }
@@ -257,8 +290,7 @@ int erabi_network_start(struct erabi_broker *broker)
     if (r < 0 || !broker->gates || !broker->uplinks)
         return r < 0 ? r : -ENOMEM;
     for (size_t i = 0; i < config->n_listeners && r == 0; i++, broker->n_gates++)
-        r = listen_on(broker, i, (enum erab_interface)config->listeners[i].interface, config->listeners[i].endpoint,
-                      config->listeners[i].key_file);
+        r = open_gate(broker, i);
     if (r == 0 && config->local.mark.line)
         r = listen_on(broker, broker->n_gates++, ERAB_IF_NONE, config->local.endpoint, config->local.key_file);
     for (size_t i = 0; i < config->n_uplinks && r == 0; i++)
@@ -285,8 +317,68 @@ void erabi_network_cut_adapter(struct erabi_broker *broker, const char *instance
     for (struct erabi_session *s = broker->sessions; s; s = s->next) {
         const struct erabi_attachment *attachment = s->target->attachment;
         if (attachment->kind == ERABI_ATTACH_ADAPTER && strcmp(attachment->name, instance) == 0 && !s->cut)
-            on_offence(broker, s, ERAB_REASON_HEARTBEAT_LOST, why);
+            erabi_network_cut_session(broker, s, ERAB_REASON_HEARTBEAT_LOST, why);
     }
+}
+
+/* ---- what changes while the broker runs ---- */
+
+void erabi_network_cut_target(struct erabi_broker *broker, const struct erabi_target *target, enum erab_reason reason,
+                              const char *detail)
+{
+    for (struct erabi_session *s = broker->sessions; s; s = s->next)
+        if (s->target == target && !s->cut)
+            erabi_network_cut_session(broker, s, reason, detail);
+}
+
+void erabi_network_reconfigured(struct erabi_broker *broker)
+{
+    for (size_t i = 0; i < broker->config->n_uplinks; i++) {
+        broker->uplinks[i].config = &broker->config->uplinks[i];
+        broker->uplinks[i].attachment = erabi_registry_key(broker->registry, broker->config->uplinks[i].server_key);
+    }
+    for (struct erabi_session *s = broker->sessions; s; s = s->next) {
+        const struct erabi_attachment *a = s->target->attachment;
+        bool known = erabi_registry_key(broker->registry, erabi_connection_key(s->connection)) == a;
+        if (!s->cut && (!known || a->revoked || (!s->dialled && !belongs(a, s->target->interface))))
+            erabi_network_cut_session(broker, s, ERAB_REASON_UNKNOWN_KEY, "the configuration has this key no more");
+    }
+    erabi_transport_limit(broker->transport, (uint32_t)broker->config->limits.connections);
+}
+
+void erabi_network_isolate(struct erabi_broker *broker, enum erab_interface interface)
+{
+    for (size_t i = 0; i < broker->n_gates; i++) {
+        struct erabi_gate *gate = &broker->gates[i];
+        if (gate->interface != interface || !gate->listener)
+            continue;
+        erabi_copy_text(gate->endpoint, sizeof(gate->endpoint), erabi_listener_endpoint(gate->listener));
+        erabi_transport_unlisten(broker->transport, gate->listener, ERAB_REASON_BREAKER_OPEN);
+        gate->listener = NULL;
+    }
+    for (struct erabi_session *s = broker->sessions; s; s = s->next)
+        if (s->target->interface == interface && !s->cut)
+            erabi_network_cut_session(broker, s, ERAB_REASON_BREAKER_OPEN, "the interface is isolated");
+    for (size_t i = 0; i < broker->config->n_uplinks; i++) {
+        for (int k = 0; k < 2 && broker->uplinks[i].interface == interface; k++) {
+            struct erabi_dial *d = &broker->uplinks[i].dials[k];
+            if (d->dialer)
+                erabi_transport_undial(broker->transport, d->dialer, ERAB_REASON_BREAKER_OPEN);
+            d->dialer = NULL;
+        }
+    }
+}
+
+int erabi_network_join(struct erabi_broker *broker, enum erab_interface interface)
+{
+    int r = 0;
+    for (size_t i = 0; i < broker->config->n_listeners && r == 0; i++)
+        if (broker->gates[i].interface == interface && !broker->gates[i].listener)
+            r = open_gate(broker, i);
+    for (size_t i = 0; i < broker->config->n_uplinks && r == 0; i++)
+        if (broker->uplinks[i].interface == interface && !broker->uplinks[i].dials[0].dialer)
+            r = dial(broker, &broker->uplinks[i], &broker->config->uplinks[i]);
+    return r;
 }
 
 void erabi_network_recheck(struct erabi_broker *broker)
@@ -298,7 +390,7 @@ void erabi_network_recheck(struct erabi_broker *broker)
         enum erab_reason reason = erabi_registry_admits(broker->registry, erabi_connection_key(s->connection),
                                                         erabi_now_ms(&broker->loop), &seed);
         if (reason)
-            on_offence(broker, s, reason, "this key is not good any more");
+            erabi_network_cut_session(broker, s, reason, "this key is not good any more");
     }
 }
 

@@ -61,7 +61,7 @@ const struct erabi_config_group *erabi_pipeline_group(const struct erabi_pipelin
     return NULL;
 }
 
-static void target_key(const struct erabi_attachment *attachment, enum erab_interface interface, uint8_t key[16])
+void erabi_outlets_key(const struct erabi_attachment *attachment, enum erab_interface interface, uint8_t key[16])
 {
     struct erabi_writer w = erabi_writer(key, 16);
     erabi_write_u64(&w, (uint64_t)(uintptr_t)attachment);
@@ -72,7 +72,7 @@ struct erabi_target *erabi_pipeline_outlet(struct erabi_pipeline *pipeline, cons
                                            enum erab_interface interface)
 {
     uint8_t key[16];
-    target_key(attachment, interface, key);
+    erabi_outlets_key(attachment, interface, key);
     struct erabi_id_entry *found = erabi_id_table_find(&pipeline->target_ids, key);
     if (found)
         return (struct erabi_target *)found; /* entry is the first member */
@@ -84,6 +84,7 @@ struct erabi_target *erabi_pipeline_outlet(struct erabi_pipeline *pipeline, cons
     if (!target)
         return NULL;
     erabi_target_init(target, attachment, interface, erabi_followup_left, pipeline);
+    target->gate = &pipeline->breakers.gate;
     erabi_copy_bytes(target->entry.id, key, sizeof(key));
     if (erabi_id_table_add(&pipeline->target_ids, &target->entry) < 0) {
         free(target);
@@ -213,6 +214,8 @@ static struct erabi_target *restored_target(struct erabi_pipeline *pipeline, con
     if (!from || !to || from->revoked || to->revoked)
         return NULL;
     struct erabi_profile_pair pair = erabi_profile_pair(pipeline->profile, from->role, to->role);
+    if (pipeline->isolated >> pair.interface & 1)
+        return NULL;
     if (pair.interface != ERAB_IF_NONE)
         return erabi_pipeline_target(pipeline, to->index, pair.interface, header->type);
     return header->type == ERAB_RECEIPT ? receipt_target(pipeline, to) : NULL;
@@ -233,7 +236,9 @@ int erabi_pipeline_restore(struct erabi_pipeline *pipeline, const struct erabi_j
     int r = 0;
     bool expired = header.expires_at_ms <= erabi_now_ms(pipeline->loop);
     if (target && !expired) {
-        r = erabi_target_push(target, parcel, to->index, row->row, ERABI_PUSH_RESTORED);
+        const struct erabi_registry_party *from = erabi_registry_party(pipeline->registry, header.from);
+        enum erab_interface interface = erabi_profile_pair(pipeline->profile, from->role, to->role).interface;
+        r = erabi_breakers_push(pipeline, target, parcel, row->row, to, interface, ERABI_PUSH_RESTORED);
     } else { /* its time is over, or the configuration has changed: what no link carries any more is not sent */
         struct erabi_delivery delivery = {
             .parcel = parcel, .party = to ? to->index : ERABI_PARTY_NONE, .row = row->row};
@@ -248,6 +253,7 @@ void erabi_pipeline_deinit(struct erabi_pipeline *pipeline)
     erabi_id_table_deinit(&pipeline->target_ids, NULL);
     for (size_t i = 0; i < pipeline->n_targets; i++) {
         erabi_target_deinit(pipeline->targets[i]);
+        free(pipeline->targets[i]->gone);
         free(pipeline->targets[i]);
     }
     if (pipeline->outlets) /* else it was never begun */
@@ -259,4 +265,6 @@ void erabi_pipeline_deinit(struct erabi_pipeline *pipeline)
     free(pipeline->locals);
     erabi_known_deinit(&pipeline->known);
     free(pipeline->known.charged);
+    erabi_links_free(pipeline->breakers.links);
+    erabi_snapshot_unref(pipeline->snapshot);
 }

@@ -10,6 +10,7 @@ enum step { NEXT, REFUSE, WAIT, END };
 /* One message on its way. Heap-allocated, for the commit is waited for. */
 struct passage {
     struct erabi_pipeline *pipeline;
+    struct erabi_snapshot *snapshot; /* a reference: a reload may come while the commit is waited for */
     struct erabi_target *source;
     const struct erabi_attachment *attachment;
     struct erabi_envelope envelope; /* views into the packet until `parcel` holds a copy */
@@ -33,6 +34,7 @@ struct passage {
     bool waited;
     struct erabi_known *known;
     struct erabi_gather *gather; /* of a message to a group, until it is accepted */
+    bool stored;                 /* with the rows of its members */
     bool gathered;               /* a receipt of a group's member: told with the others' */
     struct erabi_parcel *parcel;
     enum erab_reason reason; /* of a refusal, with section and detail for the receipt */

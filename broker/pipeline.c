@@ -172,6 +172,8 @@ static void judge_link(struct passage *p, struct link *link)
         return;
     }
     link_interface(p, link);
+    if (!link->reason && p->pipeline->isolated >> link->interface & 1)
+        link->reason = ERAB_REASON_BREAKER_OPEN;
     if (link->reason)
         return;
     struct erabi_profile_flow flow = erabi_profile_flow(p->pipeline->profile, p->header.type, link->interface,
@@ -192,7 +194,10 @@ static void judge_link(struct passage *p, struct link *link)
 
 static void link_target(struct passage *p, struct link *link)
 {
-    if (p->waited && link->to && link->to->revoked)
+    if (link->reason)
+        return;
+    if ((p->waited && link->to->revoked) ||
+        !erabi_breakers_pass(p->pipeline, p->from, link->to, link->interface, &p->header))
         link->reason = ERAB_REASON_BREAKER_OPEN;
     if (link->reason)
         return;
@@ -209,6 +214,7 @@ static void link_target(struct passage *p, struct link *link)
     } else if (erabi_target_hold(link->target, p->header.type, erabi_passage_size(p)) < 0) {
         link->reason = ERAB_REASON_QUEUE_FULL;
         p->detail = "the recipient's queue of this lane is full";
+        erabi_breakers_full(p->pipeline, p->from, link->to, link->interface);
     } else {
         link->held = true;
     }
@@ -313,20 +319,36 @@ static enum step step_store(struct passage *p)
         return refuse(p, ERAB_REASON_QUEUE_FULL, "", "too many messages are remembered");
     erabi_known_order(p->known, p->body);
     if (p->attachment->kind == ERABI_ATTACH_LOCAL)
-        p->known->source = p->attachment;
+        p->known->source = p->source;
     if (lane(p) == ERAB_LANE_TELEMETRY)
         return NEXT;
     if (pipeline->passages >= ERABI_PASSAGES_MAX)
         return refuse(p, ERAB_REASON_QUEUE_FULL, "", "too many messages wait for the journal");
     if (erabi_passage_put(p, on_committed) < 0)
         return refuse(p, ERAB_REASON_STORAGE, "", "the journal takes nothing now");
+    p->stored = true;
     pipeline->passages++;
     return WAIT;
+}
+
+/* The commit was waited for: what opened meanwhile takes nothing more, and half-open takes one command. */
+static void ask_breakers_again(struct passage *p)
+{
+    for (struct link *l = p->links; l < p->links + p->n_links; l++)
+        if (!l->reason && !erabi_breakers_claim(p->pipeline, p->from, l->to, l->interface, &p->header, l->row)) {
+            l->reason = ERAB_REASON_BREAKER_OPEN;
+            p->n_passed--;
+            if (p->gather)
+                erabi_receipts_member(p->pipeline, p->gather, l->to->index, ERAB_REFUSED, ERAB_REASON_BREAKER_OPEN);
+        }
 }
 
 static enum step step_accept(struct passage *p)
 {
     struct erabi_pipeline *pipeline = p->pipeline;
+    ask_breakers_again(p);
+    if (p->n_passed == 0 && erabi_breakers_too_late(pipeline, &p->known))
+        return refuse(p, ERAB_REASON_BREAKER_OPEN, "", "opened while the message was stored");
     bool here = erabi_passage_to_owner(p);
     enum erab_receipt_state state = here ? ERAB_DELIVERED : ERAB_ACCEPTED;
     p->reason = ERAB_REASON_NONE;
@@ -351,6 +373,20 @@ static enum step step_accept(struct passage *p)
     return NEXT;
 }
 
+/* The link was closed while the message waited for its commit: its sender is told. */
+static bool late(struct passage *p, struct link *link)
+{
+    const struct erabi_attachment *a = link->target->attachment;
+    if (!a->revoked && !(p->pipeline->isolated >> link->interface & 1))
+        return false;
+    struct erabi_delivery delivery = {.parcel = p->parcel, .party = link->to->index, .row = link->row};
+    if (link->held)
+        erabi_target_unhold(link->target, p->header.type, erabi_passage_size(p));
+    link->held = false;
+    erabi_followup_left(p->pipeline, &delivery, ERAB_REASON_BREAKER_OPEN);
+    return true;
+}
+
 static enum step step_deliver(struct passage *p)
 {
     struct erabi_pipeline *pipeline = p->pipeline;
@@ -367,10 +403,11 @@ static enum step step_deliver(struct passage *p)
     }
     for (size_t i = 0; i < p->n_links; i++) {
         struct link *link = &p->links[i];
-        if (link->reason || link->target == NULL || p->gathered)
+        if (link->reason || link->target == NULL || p->gathered || late(p, link))
             continue;
         link->held = false;
-        if (erabi_target_push(link->target, p->parcel, link->to->index, link->row, ERABI_PUSH_HELD) < 0) {
+        if (erabi_breakers_push(pipeline, link->target, p->parcel, link->row, link->to, link->interface,
+                                ERABI_PUSH_HELD) < 0) {
             erabi_record_link(pipeline->audit, &p->header, link->to->id, ERAB_REASON_QUEUE_FULL);
             continue; /* what is stored stays so: told to the sender after a restart */
         }
@@ -413,10 +450,13 @@ static void finish(struct passage *p)
     for (size_t i = 0; i < p->n_links; i++)
         if (p->links[i].held)
             erabi_target_unhold(p->links[i].target, p->header.type, erabi_passage_size(p));
+    if (p->gather && p->stored) /* refused after its commit: told at once */
+        erabi_journal_members_done(p->pipeline->journal, p->header.id);
     erabi_gather_free(&p->pipeline->gathers, p->gather);
     erab_body_free(p->body);
     erabi_parcel_unref(p->parcel);
     free(p->links);
+    erabi_snapshot_unref(p->snapshot);
     free(p);
 }
 
@@ -427,6 +467,7 @@ static void begin(struct erabi_pipeline *pipeline, struct erabi_target *source, 
     if (!p)
         return; /* nothing was promised yet: the sender sends it again */
     p->pipeline = pipeline;
+    p->snapshot = erabi_snapshot_ref(pipeline->snapshot);
     p->source = source;
     p->attachment = source->attachment;
     p->header = *header;
@@ -439,7 +480,8 @@ static void begin(struct erabi_pipeline *pipeline, struct erabi_target *source, 
 void erabi_pipeline_receive(struct erabi_pipeline *pipeline, struct erabi_session *session,
                             const struct erab_header *header, const struct erabi_envelope *envelope)
 {
-    begin(pipeline, session->target, header, envelope);
+    if (erabi_breakers_take(pipeline, session->target, header))
+        begin(pipeline, session->target, header, envelope);
 }
 
 void erabi_pipeline_originate(struct erabi_pipeline *pipeline, const struct erab_header *header,

@@ -10,6 +10,7 @@
 #include <erab/identity.h>
 
 #include "audit/audit.h"
+#include "breakers.h"
 #include "config/profile.h"
 #include "identity/registry.h"
 #include "journal/journal.h"
@@ -19,6 +20,7 @@
 #include "route/gather.h"
 #include "route/known.h"
 #include "route/session.h"
+#include "snapshot.h"
 
 /* The lifetimes that a sender may give (PROTOCOL.md). */
 #define ERABI_COMMAND_LIFE_MS 3600000u
@@ -28,6 +30,7 @@
 
 struct erabi_pipeline {
     struct erabi_loop *loop;
+    struct erabi_snapshot *snapshot; /* a reference; the four below are its parts */
     const struct erabi_config *config;
     const struct erabi_profile *profile;
     struct erabi_registry *registry;
@@ -35,6 +38,7 @@ struct erabi_pipeline {
     struct erabi_journal *journal;
     struct erabi_audit *audit;
     const struct erab_identity *owner; /* signs for local applications */
+    struct erabi_breakers breakers;
     struct erabi_known_table known;
     struct erabi_gather_table gathers;
     struct erabi_target **targets;
@@ -47,6 +51,7 @@ struct erabi_pipeline {
     uint64_t *seqs;                /* by party index: of the broker's own answers */
     struct erabi_attachment self; /* of what the broker says for its owner */
     size_t passages;
+    uint64_t isolated; /* bits 1 << enum erab_interface: nothing passes there */
     /* A PartyCard addressed to the owner is the broker's to take: may it be, and taking it once it is on disk. */
     enum erab_reason (*check_card)(void *user, const struct erabi_attachment *source, const struct erab_header *header,
                                    const Erab__V1__PartyCard *card);
@@ -57,6 +62,8 @@ struct erabi_pipeline {
 
 /* Allocates the tables above for the registry and the configuration that are set. 0 or -ENOMEM. */
 int erabi_outlets_init(struct erabi_pipeline *pipeline);
+/* The key of a target in target_ids. */
+void erabi_outlets_key(const struct erabi_attachment *attachment, enum erab_interface interface, uint8_t key[16]);
 /* NULL: no such group. `id` without '@'. */
 const struct erabi_config_group *erabi_pipeline_group(const struct erabi_pipeline *pipeline, const char *id);
 /* The target of an attachment on an interface (ERAB_IF_NONE: the local endpoint), made when first asked for;
@@ -69,6 +76,22 @@ struct erabi_target *erabi_pipeline_outlet(struct erabi_pipeline *pipeline,
  * does, the owner's messages wait, for a taker after a restart or their deadline. NULL when there is nothing. */
 struct erabi_target *erabi_pipeline_target(struct erabi_pipeline *pipeline, uint32_t party,
                                            enum erab_interface interface, enum erab_type type);
+/* swap.c: puts another snapshot into the place of the present one. Prepare does all that may fail; then either swap or
+ * undo. Every target goes over to the attachment of the new snapshot; `cut` is called for those that ended or
+ * are another party's now, and what waited there is told to its senders. The old snapshot's reference is given back. */
+struct erabi_swap {
+    struct erabi_snapshot *snapshot;
+    struct erabi_pipeline tables;         /* those of outlets.c, for the new snapshot */
+    const struct erabi_attachment **next; /* by target */
+    bool *emptied;                        /* by target */
+};
+int erabi_pipeline_swap_prepare(struct erabi_swap *swap, struct erabi_pipeline *pipeline,
+                                struct erabi_snapshot *snapshot);
+void erabi_pipeline_swap(struct erabi_swap *swap, struct erabi_pipeline *pipeline,
+                         void (*cut)(void *user, struct erabi_target *target), void *user);
+void erabi_pipeline_swap_undo(struct erabi_swap *swap, struct erabi_pipeline *pipeline);
+/* An interface is isolated from now on, or joined again; what waits for links of it is told to its senders. */
+void erabi_pipeline_isolate(struct erabi_pipeline *pipeline, enum erab_interface interface, bool isolated);
 /* One envelope of a bound session. */
 void erabi_pipeline_receive(struct erabi_pipeline *pipeline, struct erabi_session *session,
                             const struct erab_header *header, const struct erabi_envelope *envelope);
@@ -85,6 +108,10 @@ void erabi_followup_receipt(struct erabi_pipeline *pipeline, struct erabi_target
                             const struct erabi_registry_party *from, const struct erab_header *header,
                             const Erab__V1__Receipt *receipt);
 void erabi_followup_left(void *user, struct erabi_delivery *delivery, enum erab_reason reason);
+/* A delivery whose link is open: its sender is told. */
+void erabi_followup_denied(struct erabi_pipeline *pipeline, struct erabi_delivery *delivery);
+/* notices.c: tells the other end of a link, when it is connected, what became of the link's breaker. */
+void erabi_notices_send(struct erabi_pipeline *pipeline, const struct erabi_link *link);
 /* heads.c: the heads of the audit logs, ours to others and theirs here. */
 void erabi_heads_send(struct erabi_pipeline *pipeline, const struct erabi_audit_head *head);
 void erabi_heads_take(struct erabi_pipeline *pipeline, const struct erab_header *header,

@@ -34,21 +34,18 @@ int erabi_broker_start_policies(struct erabi_broker *broker)
 {
     uv_timer_init(broker->uv, &broker->policy_timer);
     broker->policy_timer.data = broker;
+    broker->policies_up = true;
     broker->policy_host = (struct erabi_policy_host){
         .loop = broker->uv, .engine = &broker->policies, .on_event = on_policy_event, .user = broker};
     return erabi_policy_engine_init(&broker->policies, want_tick, broker);
 }
 
-int erabi_broker_load_policies(struct erabi_broker *broker, const struct erabi_config *config, const char *path,
-                               struct erabi_config_errors *errors)
+int erabi_broker_build_policies(struct erabi_broker *broker, const struct erabi_config *config,
+                                struct erabi_policy_chain **out, struct erabi_config_errors *errors)
 {
     struct erabi_policy_source source = {erab_policies_shipped, &broker->policies, erabi_policy_host_open,
                                          &broker->policy_host};
-    struct erabi_policy_chain *chain;
-    int r = erabi_policy_build(&chain, config, path, &source, broker->policies.chain, errors);
-    if (r == 0)
-        erabi_policy_engine_swap(&broker->policies, chain);
-    return r;
+    return erabi_policy_build(out, config, broker->config_path, &source, broker->policies.chain, errors);
 }
 
 int erabi_broker_check_policies(const struct erabi_config *config, const char *path,

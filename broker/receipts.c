@@ -126,7 +126,7 @@ void erabi_receipts_later(struct erabi_pipeline *pipeline, const struct erabi_de
     }
     const struct erabi_known *known = erabi_known_find(&pipeline->known, h->id);
     struct erabi_target *back = known && known->source
-                                    ? erabi_pipeline_outlet(pipeline, known->source, ERAB_IF_NONE)
+                                    ? known->source
                                     : erabi_receipts_back(pipeline, h->from, delivery->party);
     if (!back)
         return;
@@ -154,7 +154,7 @@ static void tell_group(struct erabi_pipeline *pipeline, const struct erabi_gathe
 {
     const struct erabi_known *known = erabi_known_find(&pipeline->known, gather->entry.id);
     struct erabi_target *back = known && known->source
-                                    ? erabi_pipeline_outlet(pipeline, known->source, ERAB_IF_NONE)
+                                    ? known->source
                                 : gather->n ? erabi_receipts_back(pipeline, gather->from, gather->members[0].party)
                                             : NULL;
     if (!back)
@@ -202,7 +202,7 @@ struct erabi_target *erabi_receipts_way(struct erabi_pipeline *pipeline, const E
                                           ? erabi_known_find(&pipeline->known, receipt->about.data)
                                           : NULL;
     struct erabi_target *sender =
-        known && known->source ? erabi_pipeline_outlet(pipeline, known->source, ERAB_IF_NONE) : NULL;
+        known && known->source ? known->source : NULL;
     return sender ? sender : taker;
 }
 

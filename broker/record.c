@@ -1,5 +1,7 @@
 #include "record.h"
 
+#include <string.h>
+
 #include <sodium.h>
 
 #define FIELD(n, t) ((struct erabi_audit_field){.name = (n), .text = (t)})
@@ -90,6 +92,26 @@ void erabi_record_connection(struct erabi_audit *audit, const char *verdict, con
         FIELD("detail", detail ? detail : ""),
     };
     erabi_audit_write(audit, "connection", fields, sizeof(fields) / sizeof(fields[0]));
+}
+
+void erabi_record_breaker(struct erabi_audit *audit, const struct erabi_link *link, const char *owner, const char *by)
+{
+    const struct erabi_availability *a = &link->availability;
+    bool swap = strcmp(link->b, owner) == 0;
+    struct erabi_audit_field fields[] = {
+        FIELD("kind", "availability"),
+        FIELD("state", erabi_breaker_state_name(a->state)),
+        FIELD("party", swap ? link->b : link->a),
+        FIELD("interface", erab_interface_name(link->interface)),
+        FIELD("peer", swap ? link->a : link->b),
+        FIELD("cause", erabi_breaker_cause_name(a->cause)),
+        FIELD("by", by),
+        FIELD("note", link->note),
+        {.name = "denied", .number = link->denied},
+        {.name = "retry_in_ms", .number = a->retry_ms > a->since_ms ? a->retry_ms - a->since_ms : 0},
+    };
+    size_t n = sizeof(fields) / sizeof(fields[0]);
+    erabi_audit_write(audit, "breaker", fields, a->state == ERABI_BREAKER_OPEN && !a->latched ? n : n - 1);
 }
 
 void erabi_record_admin(struct erabi_audit *audit, const char *act, const char *object, const char *verdict)

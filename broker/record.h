@@ -6,6 +6,7 @@
 #include <erab/message.h>
 
 #include "audit/audit.h"
+#include "breaker/links.h"
 
 void erabi_record_message(struct erabi_audit *audit, const char *what, const struct erab_header *header,
                           const uint8_t hash[ERAB_HASH_SIZE], const char *verdict, enum erab_reason reason,
@@ -23,6 +24,8 @@ void erabi_record_connection(struct erabi_audit *audit, const char *verdict, con
                              const char *address, const uint8_t *key, enum erab_reason reason, const char *detail);
 /* What became of an adapter's process: started, ready, hung, ended, incident ... */
 void erabi_record_adapter(struct erabi_audit *audit, const char *instance, const char *verdict, const char *detail);
+/* What became of a link; `by`: "broker" or "operator". The owner of the broker stands first. */
+void erabi_record_breaker(struct erabi_audit *audit, const struct erabi_link *link, const char *owner, const char *by);
 void erabi_record_admin(struct erabi_audit *audit, const char *act, const char *object, const char *verdict);
 /* What happened to a party's place in the registry: by whom, with the signed statement ("" where there is none). */
 void erabi_record_party(struct erabi_audit *audit, const char *act, const char *party, const char *verdict,

@@ -143,7 +143,8 @@ void erabi_uplinks_follow(struct erabi_broker *broker, const struct erabi_party_
 
 static void retire(struct erabi_broker *broker, struct erabi_gate *gate)
 {
-    erabi_listener_retire_key(gate->listener);
+    if (gate->listener) /* not isolated */
+        erabi_listener_retire_key(gate->listener);
     erabi_copy_bytes(gate->server_key, gate->next_key, ERAB_KEY_SIZE);
     gate->old_until_ms = 0;
     gate->version = (uint32_t)(erabi_now_ms(&broker->loop) / 1000);
@@ -182,11 +183,11 @@ int erabi_server_keys_load(struct erabi_broker *broker, const char *interface, s
             : owner ? hold_both_of_owner(broker, &key, (uint64_t)until)
                     : hold_both(broker, gate, &key, (uint64_t)until);
         erab_identity_wipe(&key);
-        fprintf(stderr, "erabd: %s has a newer key: set its key_file to %s\n", interface, file);
+        erabi_broker_say(broker, "%s has a newer key: set its key_file to %s", interface, file);
     }
     json_decref(state);
     if (r < 0)
-        fprintf(stderr, "erabd: %s: %s\n", interface, error);
+        erabi_broker_say(broker, "%s: %s", interface, error);
     erabi_server_keys_tick(broker);
     return r;
 }

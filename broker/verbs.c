@@ -19,14 +19,15 @@ static json_t *health(void *user, const json_t *request, const char **error)
     }
     json_t *listeners = json_array();
     for (size_t i = 0; listeners && i < broker->n_gates; i++)
-        json_array_append_new(listeners, json_pack("{s:s, s:s}", "interface",
+        if (broker->gates[i].listener)
+            json_array_append_new(listeners, json_pack("{s:s, s:s}", "interface",
                                                    erab_interface_name(broker->gates[i].interface), "endpoint",
                                                    erabi_listener_endpoint(broker->gates[i].listener)));
-    return json_pack("{s:s, s:b, s:s, s:I, s:I, s:I, s:I, s:o, s:o}", "owner", broker->owner.party, "ready",
+    return json_pack("{s:s, s:b, s:s, s:I, s:I, s:I, s:I, s:o, s:o, s:o}", "owner", broker->owner.party, "ready",
                      erabi_pipeline_ready(&broker->pipeline), "not_ready_because", why, "connections",
                      (json_int_t)stats.connections, "packets_in", (json_int_t)stats.packets_in, "packets_out",
                      (json_int_t)stats.packets_out, "refused", (json_int_t)stats.refused, "listeners", listeners,
-                     "peers", peers);
+                     "peers", peers, "isolated", erabi_isolated_names(broker));
 }
 
 const struct erabi_admin_verb erabi_verbs[] = {
@@ -38,5 +39,13 @@ const struct erabi_admin_verb erabi_verbs[] = {
     {"party-deny", erabi_verb_party_deny},
     {"party-revoke", erabi_verb_party_revoke},
     {"key-rotate", erabi_verb_key_rotate},
+    {"breaker-list", erabi_breaker_verb_list},
+    {"breaker-trip", erabi_breaker_verb_trip},
+    {"breaker-close", erabi_breaker_verb_close},
+    {"isolate", erabi_verb_isolate},
+    {"join", erabi_verb_join},
+    {"isolated", erabi_verb_isolated},
+    {"config-reload", erabi_verb_reload},
+    {"config-status", erabi_verb_reload_status},
     {NULL, NULL},
 };

@@ -27,6 +27,7 @@ static int connect_to(const char *path)
     return fd;
 }
 
+/* One request, one answer; NULL when the broker is not there or does not answer. Releases the request. */
 json_t *cli_ask(const char *path, json_t *request)
 {
     _free_ char *line = json_dumps(request, JSON_COMPACT);

@@ -3,6 +3,7 @@
 #define ERABI_CLI_H
 
 #include <stdbool.h>
+#include <stdint.h>
 
 #include <jansson.h>
 
@@ -36,13 +37,21 @@ int cli_key_rotate(const struct cli *cli);
 int cli_server_key_rotate(const struct cli *cli); /* of a broker's listener */
 bool cli_overlap(const char *text, uint64_t *ms);
 int cli_config_check(const struct cli *cli);
+int cli_config_reload(const struct cli *cli);
+int cli_isolate(const struct cli *cli);
+int cli_join(const struct cli *cli);
+int cli_topology_check(const struct cli *cli);
+
+/* ask.c: one request to an admin socket, which it releases; NULL: nobody answers. */
+json_t *cli_ask(const char *path, json_t *request);
+/* Prints and releases an answer (NULL: nobody answered); the exit code. */
+int cli_tell(const struct cli *cli, json_t *answer);
+int cli_breaker_list(const struct cli *cli);
+int cli_breaker_trip(const struct cli *cli);
+int cli_breaker_close(const struct cli *cli);
 
 /* Prints and releases an answer as one line of JSON. */
 void cli_print(json_t *answer);
-/* One request to the admin socket, one answer; NULL when nobody answers. Releases the request. */
-json_t *cli_ask(const char *socket, json_t *request);
-/* Prints and releases what cli_ask gave; the exit code that follows from it. */
-int cli_tell(const struct cli *cli, json_t *answer);
 /* Tells a refusal on stderr, or as JSON on stdout. */
 int cli_refuse(const struct cli *cli, int code, const char *error);
 #endif

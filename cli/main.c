@@ -24,6 +24,13 @@ static const struct verb {
     {"enroll", NULL, 2, 2, cli_enroll, "enroll INVITATION NEW_KEY_FILE",
      "make one's own keys and register with an invitation; an operator approves"},
     {"config", "check", 1, 1, cli_config_check, "config check FILE", "check a configuration and its profile"},
+    {"config", "reload", 0, 0, cli_config_reload, "config reload --socket SOCKET",
+     "have a broker read its configuration again; says what changed or why not"},
+    {"topology", "check", 1, 256, cli_topology_check, "topology check FILE...",
+     "check the configurations of several brokers together"},
+    {"isolate", NULL, 1, 1, cli_isolate, "isolate INTERFACE --socket SOCKET",
+     "close one interface at once and keep it closed, also over restarts"},
+    {"join", NULL, 1, 1, cli_join, "join INTERFACE --socket SOCKET", "open an isolated interface again"},
     {"audit", "verify", 1, 1, cli_audit_verify, "audit verify FILE [--heads FILE] [--key HEX]",
      "check an audit log; --heads finds a cut tail, --key checks the owner's signatures"},
     {"trace", NULL, 2, 65, cli_trace, "trace ID FILE...", "follow a message through audit logs, one's own first"},
@@ -44,6 +51,11 @@ static const struct verb {
      "refuse a newcomer, or withdraw its invitation"},
     {"party", "revoke", 1, 1, cli_party_revoke, "party revoke ID --socket SOCKET [--operator FILE]",
      "revoke a party for good and cut its connections"},
+    {"breaker", "list", 0, 0, cli_breaker_list, "breaker list --socket SOCKET", "the links that are not closed, and why"},
+    {"breaker", "trip", 3, 4, cli_breaker_trip, "breaker trip PARTY INTERFACE PARTY [NOTE] --socket SOCKET",
+     "stop one link until `breaker close`, also over restarts"},
+    {"breaker", "close", 3, 3, cli_breaker_close, "breaker close PARTY INTERFACE PARTY --socket SOCKET",
+     "let a link be used again"},
 };
 
 #define N_VERBS (sizeof(verbs) / sizeof(verbs[0]))

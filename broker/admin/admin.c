@@ -149,13 +149,12 @@ static void serve(struct client *c)
     c->used = rest;
     char *text = answer ? json_dumps(answer, JSON_COMPACT) : NULL;
     json_decref(answer);
-    static char newline[] = "\n";
     if (!text) {
         drop(c);
         return;
     }
     c->answer = text;
-    uv_buf_t buffers[] = {uv_buf_init(text, (unsigned)strlen(text)), uv_buf_init(newline, 1)};
+    uv_buf_t buffers[] = {uv_buf_init(text, (unsigned)strlen(text)), uv_buf_init((char *)(uintptr_t)"\n", 1)};
     if (uv_write(&c->write, (uv_stream_t *)&c->pipe, buffers, 2, on_written) < 0)
         drop(c);
 }
@@ -256,11 +255,11 @@ int erabi_admin_new(struct erabi_admin **out, uv_loop_t *loop, const char *path,
     a->pipe.data = a;
     a->handles = 1;
     r = erabi_copy_text(a->path, sizeof(a->path), path) ? 0 : -ENAMETOOLONG;
-    /* The mode is right from the first moment: the mask rules what bind makes. */
-    mode_t before = umask(0177);
+    /* The mode is right before anybody can connect. Not by umask, which belongs to the whole process. */
     if (r == 0)
         r = uv_pipe_bind(&a->pipe, path);
-    umask(before);
+    if (r == 0 && chmod(path, 0600) < 0)
+        r = -errno;
     if (r == 0)
         r = uv_listen((uv_stream_t *)&a->pipe, ERABI_ADMIN_CLIENTS, on_connection);
     if (r < 0) {

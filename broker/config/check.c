@@ -177,6 +177,22 @@ static void check_listeners(struct check *k)
         fault(k, c->mark, "nobody could talk to this broker; give 'listeners', 'local' or 'uplinks'");
 }
 
+/* Of a coordinator's two parts only the one named direct serves R1, and it serves nothing else. */
+static void check_split(struct check *k)
+{
+    const char *id = k->c->owner.party, *dot = strrchr(id, '.');
+    bool direct = dot && strcmp(dot, ".direct") == 0, rest = dot && strcmp(dot, ".rest") == 0;
+    if (k->c->owner.role != ERAB_ROLE_AC)
+        return;
+    for (size_t i = 0; i < k->c->n_listeners; i++) {
+        const struct erabi_config_listener *l = &k->c->listeners[i];
+        bool r1 = l->interface == ERAB_IF_R1, internal = l->interface == ERAB_IF_INTERNAL;
+        if (l->interface && ((rest && r1) || (direct && !r1 && !internal)))
+            fault(k, l->mark, "the part '%s' of a coordinator does not serve %s; the other part does", id,
+                  erab_interface_name((enum erab_interface)l->interface));
+    }
+}
+
 static void check_rest(struct check *k)
 {
     struct erabi_config *c = k->c;
@@ -256,6 +272,7 @@ bool erabi_config_check(struct erabi_config *config, const char *file, struct er
     for (size_t i = 0; i < config->n_parties; i++)
         check_party(&k, &config->parties[i]);
     check_listeners(&k);
+    check_split(&k);
     check_rest(&k);
     check_operators(&k);
     free(k.ids);

@@ -70,6 +70,8 @@ static const struct erabi_option owner_table[] = {
     {"role", ERABI_OPT_CHOICE, AT(owner, role), .required = true, .choose = choose_role, .right = ROLE_RIGHT},
     {"firm", ERABI_OPT_ID, AT(owner, firm), .required = true, .right = "the firm's id"},
     {"key_file", ERABI_OPT_TEXT, AT(owner, key_file), .required = true, .check = check_path, .right = PATH_RIGHT},
+    {"curve_key", ERABI_OPT_KEY, AT(owner, curve_key), .right = KEY_RIGHT},
+    {"sign_key", ERABI_OPT_KEY, AT(owner, sign_key), .right = KEY_RIGHT},
     {0},
 };
 
@@ -79,6 +81,7 @@ static const struct erabi_option listener_table[] = {
     {"endpoint", ERABI_OPT_TEXT, AT(listener, endpoint), .required = true, .check = check_tcp,
      .right = "tcp://ADDRESS:PORT"},
     {"key_file", ERABI_OPT_TEXT, AT(listener, key_file), .required = true, .check = check_path, .right = PATH_RIGHT},
+    {"curve_key", ERABI_OPT_KEY, AT(listener, curve_key), .right = KEY_RIGHT},
     {0},
 };
 
@@ -159,16 +162,20 @@ static const struct erabi_option policy_table[] = {
 #define LIMIT(name, least, most, usual)                                                                      \
     {#name, ERABI_OPT_U64, AT(limits, name), .min = least, .max = most, .fallback = usual,                   \
      .right = "a whole number, " #least " to " #most ", usually " #usual}
+#define LIVE_LIMIT(name, least, most, usual)                                                                 \
+    {#name, ERABI_OPT_U64, AT(limits, name), .min = least, .max = most, .fallback = usual, .live = true,     \
+     .right = "a whole number, " #least " to " #most ", usually " #usual}
 
 static const struct erabi_option limits_table[] = {
-    LIMIT(connections, 8, 1000000, 8192),
+    LIVE_LIMIT(connections, 8, 1000000, 8192),
     LIMIT(journal_queue, 64, 1048576, 16384),
+    LIMIT(link_messages_per_second, 0, 10000000, 5000),
     {0},
 };
 
 static const struct erabi_option heads_table[] = {
     {"every", ERABI_OPT_U64, AT(heads, every), .min = 1, .max = 1000000, .fallback = 1000, .right = "a whole number"},
-    {"to", ERABI_OPT_IDS, LIST_AT(heads, to), .max = 16, .right = "a list of party ids"},
+    {"to", ERABI_OPT_IDS, LIST_AT(heads, to), .max = 16, .live = true, .right = "a list of party ids"},
     {0},
 };
 
@@ -190,28 +197,28 @@ static const struct erabi_option enrolment_table[] = {
 
 static const struct erabi_option top_table[] = {
     {"owner", ERABI_OPT_SECTION, TOP(owner), .required = true, .table = owner_table, .right = "a section"},
-    {"profile", ERABI_OPT_TEXT, TOP(profile), .required = true, .check = check_path, .right = PATH_RIGHT},
+    {"profile", ERABI_OPT_TEXT, TOP(profile), .required = true, .live = true, .check = check_path, .right = PATH_RIGHT},
     {"state_dir", ERABI_OPT_TEXT, TOP(state_dir), .required = true, .check = check_path, .right = PATH_RIGHT},
     {"audit", ERABI_OPT_TEXT, TOP(audit), .required = true, .check = check_path, .right = PATH_RIGHT},
     {"admin_socket", ERABI_OPT_TEXT, TOP(admin_socket), .required = true, .check = check_path, .right = PATH_RIGHT},
     {"listeners", ERABI_OPT_SECTIONS, TOP_LIST(listeners), .max = 32, .table = listener_table,
      .item_size = sizeof(struct erabi_config_listener), .right = "a list of sections"},
     {"local", ERABI_OPT_SECTION, TOP(local), .table = local_table, .right = "a section"},
-    {"parties", ERABI_OPT_SECTIONS, TOP_LIST(parties), .required = true, .min = 1, .max = ERABI_PARTIES_MAX,
+    {"parties", ERABI_OPT_SECTIONS, TOP_LIST(parties), .required = true, .live = true, .min = 1, .max = ERABI_PARTIES_MAX,
      .table = party_table, .item_size = sizeof(struct erabi_config_party), .right = "a list of sections"},
     {"uplinks", ERABI_OPT_SECTIONS, TOP_LIST(uplinks), .max = 64, .table = uplink_table,
      .item_size = sizeof(struct erabi_config_uplink), .right = "a list of sections"},
-    {"groups", ERABI_OPT_SECTIONS, TOP_LIST(groups), .table = group_table,
+    {"groups", ERABI_OPT_SECTIONS, TOP_LIST(groups), .live = true, .table = group_table,
      .item_size = sizeof(struct erabi_config_group), .right = "a list of sections"},
     {"adapters", ERABI_OPT_SECTIONS, TOP_LIST(adapters), .max = 64, .table = adapter_table,
      .item_size = sizeof(struct erabi_config_adapter), .right = "a list of sections"},
-    {"policies", ERABI_OPT_SECTIONS, TOP_LIST(policies), .required = true, .min = 1, .max = 64, .table = policy_table,
+    {"policies", ERABI_OPT_SECTIONS, TOP_LIST(policies), .required = true, .live = true, .min = 1, .max = 64, .table = policy_table,
      .item_size = sizeof(struct erabi_config_policy), .right = "a list as [r1, r2, r3, r4, r5]"},
     {"limits", ERABI_OPT_SECTION, TOP(limits), .table = limits_table, .right = "a section"},
     {"heads", ERABI_OPT_SECTION, TOP(heads), .table = heads_table, .right = "a section"},
-    {"operators", ERABI_OPT_SECTIONS, TOP_LIST(operators), .max = 64, .table = operator_table,
+    {"operators", ERABI_OPT_SECTIONS, TOP_LIST(operators), .live = true, .max = 64, .table = operator_table,
      .item_size = sizeof(struct erabi_config_operator), .right = "a list of sections"},
-    {"enrolment", ERABI_OPT_SECTION, TOP(enrolment), .table = enrolment_table, .right = "a section"},
+    {"enrolment", ERABI_OPT_SECTION, TOP(enrolment), .live = true, .table = enrolment_table, .right = "a section"},
     {0},
 };
 
@@ -262,4 +269,9 @@ const struct erabi_config_party *erabi_config_party(const struct erabi_config *c
 void erabi_config_print_options(void *file)
 {
     erabi_options_print(top_table, file);
+}
+
+const struct erabi_option *erabi_config_table(void)
+{
+    return top_table;
 }

@@ -26,6 +26,7 @@ struct erabi_config_owner {
     unsigned role;
     erabi_party_text firm;
     char *key_file;
+    erabi_key_bytes curve_key, sign_key; /* its public ones, for checks without the file; zeros: not given */
 };
 
 struct erabi_config_listener {
@@ -33,6 +34,7 @@ struct erabi_config_listener {
     unsigned interface; /* ERAB_IF_R1 .. ERAB_IF_INFO */
     char *endpoint;     /* tcp:// */
     char *key_file;
+    erabi_key_bytes curve_key; /* its public one; zeros: not given */
 };
 
 struct erabi_config_local {
@@ -110,6 +112,7 @@ struct erabi_config_limits {
     struct erabi_mark mark;
     uint64_t connections;             /* [8192] */
     uint64_t journal_queue;           /* entries waiting for a commit [16384] */
+    uint64_t link_messages_per_second; /* above it a link's breaker opens; 0: no limit [5000] */
 };
 
 struct erabi_config_heads {
@@ -164,4 +167,6 @@ void erabi_config_free(struct erabi_config *config);
 /* The entry of a party or NULL. A walk over the list: for start-up, not for the data plane (registry). */
 const struct erabi_config_party *erabi_config_party(const struct erabi_config *config, const char *id);
 void erabi_config_print_options(void *file);
+/* The option table of the whole file. */
+const struct erabi_option *erabi_config_table(void);
 #endif

@@ -56,6 +56,15 @@ static size_t distance(const char *a, const char *b)
     return row[m];
 }
 
+static void tell_known(struct fill *f, const struct erabi_option *table, const struct erabi_yaml_node *node)
+{
+    char known[256];
+    size_t used = 0;
+    for (const struct erabi_option *o = table; o->key && used < sizeof(known); o++)
+        used += (size_t)snprintf(known + used, sizeof(known) - used, "%s%s", used ? ", " : "", o->key);
+    erabi_config_error(f->errors, f->file, node->key_mark, "'%.60s' is not known here; known are: %s", node->key, known);
+}
+
 static void unknown_key(struct fill *f, const struct erabi_option *table, const struct erabi_yaml_node *node)
 {
     const char *nearest = NULL;
@@ -71,9 +80,29 @@ static void unknown_key(struct fill *f, const struct erabi_option *table, const 
         erabi_config_error(f->errors, f->file, node->key_mark, "'%.60s' is not known here; did you mean '%s'?",
                            node->key, nearest);
     else
-        erabi_config_error(f->errors, f->file, node->key_mark, "'%.60s' is not known here; known are '%s' and others, see the manual",
-                           node->key, table->key);
+        tell_known(f, table, node);
     f->failed = true;
+}
+
+/* The nearest of the names that `right` lists, as far as `choose` takes them. */
+static bool nearest_choice(const struct erabi_option *o, const char *text, char name[32])
+{
+    size_t best = 3;
+    for (const char *at = o->right ? o->right : ""; *at; at += *at == ' ') {
+        size_t n = strcspn(at, " ");
+        char word[32];
+        if (n < sizeof(word)) {
+            erabi_copy_bytes(word, at, n);
+            word[n] = '\0';
+            size_t d = o->choose(word) ? distance(word, text) : SIZE_MAX;
+            if (d < best && d < n) {
+                best = d;
+                erabi_copy_text(name, 32, word);
+            }
+        }
+        at += n;
+    }
+    return best < 3;
 }
 
 static bool read_u64(const char *text, uint64_t *out)
@@ -145,8 +174,11 @@ static bool fill_scalar(struct fill *f, const struct erabi_option *o, void *to, 
         return true;
     default: /* CHOICE, CHOICES */
         if (!o->choose(node->text)) {
-            char what[96];
-            snprintf(what, sizeof(what), "'%.40s' is not one of them", node->text);
+            char what[128], nearest[32];
+            if (nearest_choice(o, node->text, nearest))
+                snprintf(what, sizeof(what), "'%.40s' is not one of them, did you mean '%s'?", node->text, nearest);
+            else
+                snprintf(what, sizeof(what), "'%.40s' is not one of them", node->text);
             return wrong(f, node->mark, o, what);
         }
         *(unsigned *)to = o->choose(node->text);

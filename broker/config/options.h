@@ -44,6 +44,7 @@ struct erabi_option {
     const struct erabi_option *table;
     size_t item_size;
     bool shorthand; /* first of a table: a scalar in place of the section is this option alone */
+    bool live; /* may change while the broker runs, with all that is in it */
 };
 
 /* Fills `base` (zeroed by the caller) from a mapping. Adds every fault to `errors`; false when there was one. What was
@@ -51,6 +52,18 @@ struct erabi_option {
 bool erabi_options_fill(const struct erabi_option *table, void *base, const struct erabi_yaml_node *map,
                         const char *file, struct erabi_config_errors *errors);
 void erabi_options_free(const struct erabi_option *table, void *base);
+
+/* One difference between two structs of one table. Texts are valid for the call. */
+struct erabi_option_change {
+    const char *where; /* "parties.birch.curve_keys" */
+    const char *how;   /* "added", "removed" or "changed" */
+    const char *from, *to; /* of a single value, else "" */
+    bool live;
+};
+/* Tells every difference. List items that begin with an id are matched by it, others by their place. Both structs came
+ * from erabi_options_fill. False: no memory. */
+bool erabi_options_compare(const struct erabi_option *table, const void *before, const void *now,
+                           void (*tell)(void *user, const struct erabi_option_change *change), void *user);
 
 /* Prints the table for a manual: one line an option, sections indented. */
 void erabi_options_print(const struct erabi_option *table, void *file);

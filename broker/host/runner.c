@@ -13,6 +13,7 @@
 #include <sodium.h>
 
 #include "base/cleanup.h"
+#include "base/cursor.h"
 
 #define BACKOFF_FIRST_MS 1000u
 #define BACKOFF_MAX_MS   60000u
@@ -230,8 +231,8 @@ static void on_read(uv_stream_t *stream, ssize_t n, const uv_buf_t *buf)
 static void on_exit_of(uv_process_t *process, int64_t status, int signal)
 {
     struct erabi_runner *runner = process->data;
-    fprintf(stderr, "erabd: adapter %s ended (status %d, signal %d)%s\n", runner->adapter->instance, (int)status,
-            signal, runner->stopping ? "" : ", is started again");
+    runner->wiring.say(runner->wiring.user, "adapter %s ended (status %d, signal %d)%s", runner->adapter->instance,
+                       (int)status, signal, runner->stopping ? "" : ", is started again");
     runner->running = false;
     uv_close((uv_handle_t *)process, on_part_closed);
 }
@@ -266,7 +267,8 @@ static int spawn(struct erabi_runner *runner, char *path, int fd)
 static void start_process(struct erabi_runner *runner)
 {
     char path[ERABI_RUNNER_PATH];
-    int r = erabi_runner_path(path);
+    const char *given = runner->wiring.runner;
+    int r = !given ? erabi_runner_path(path) : erabi_copy_text(path, sizeof(path), given) ? 0 : -ENAMETOOLONG;
     _close_ int fd = r < 0 ? -1 : document_fd(runner);
     if (r == 0 && fd < 0)
         r = fd;
@@ -276,8 +278,8 @@ static void start_process(struct erabi_runner *runner)
         later(runner);
     runner->running = r == 0;
     if (r < 0)
-        fprintf(stderr, "erabd: adapter %s: erab-runner cannot be started: %s\n", runner->adapter->instance,
-                strerror(-r));
+        runner->wiring.say(runner->wiring.user, "adapter %s: erab-runner cannot be started: %s",
+                           runner->adapter->instance, strerror(-r));
     runner->wiring.on_event(runner->wiring.user, runner->adapter->instance, r < 0 ? "not started" : "started", "");
 }
 
@@ -297,6 +299,15 @@ int erabi_runner_new(struct erabi_runner **out, uv_loop_t *loop, const struct er
     start_process(runner);
     *out = runner;
     return 0;
+}
+
+void erabi_runner_rewire(struct erabi_runner *runner, const struct erabi_config *config,
+                         const struct erabi_config_adapter *adapter, bool restart)
+{
+    runner->wiring.config = config;
+    runner->adapter = adapter;
+    if (restart && runner->running && !runner->stopping)
+        uv_process_kill(&runner->process, SIGTERM);
 }
 
 void erabi_runner_stop(struct erabi_runner *runner, void (*done)(void *user), void *user)

@@ -24,15 +24,21 @@ struct erabi_runner_wiring {
     uint8_t server_key[ERAB_KEY_SIZE];  /* of the local listener */
     const struct erabi_config *config;  /* borrowed: parties whose signatures it may believe */
     const uint8_t *owner_sign_key;
+    const char *runner;                 /* borrowed: path of erab-runner; NULL: beside the program */
     struct erab_identity keys;          /* copied and wiped at free: connection pair, proxy sign pair */
     /* For the audit: "started", "not started", "ready", "hung", "incident", "refused", "ended"; `detail` may be "". */
     void (*on_event)(void *user, const char *instance, const char *what, const char *detail);
+    void (*say)(void *user, const char *format, ...) __attribute__((format(printf, 2, 3))); /* for the operator */
     void *user;
 };
 
 /* `adapter` is borrowed. The process is started at once. 0 or a negative errno. */
 int erabi_runner_new(struct erabi_runner **out, uv_loop_t *loop, const struct erabi_config_adapter *adapter,
                      const struct erabi_runner_wiring *wiring);
+/* Another configuration with the same adapter in it: what is borrowed changes, and the process reads it when it starts
+ * next; with `restart` it is ended for that now. */
+void erabi_runner_rewire(struct erabi_runner *runner, const struct erabi_config *config,
+                         const struct erabi_config_adapter *adapter, bool restart);
 /* SIGTERM, then SIGKILL after 14 s; frees itself when the process is gone, then calls `done`. */
 void erabi_runner_stop(struct erabi_runner *runner, void (*done)(void *user), void *user);
 

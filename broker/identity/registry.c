@@ -22,12 +22,18 @@ static uint32_t bucket(const struct erabi_registry *r, const void *bytes, size_t
     return (uint32_t)hash.number & (r->buckets - 1);
 }
 
-struct party *erabi_reg_party(const struct erabi_registry *r, const char *id)
+struct party *erabi_reg_slot(const struct erabi_registry *r, const char *id)
 {
     uint32_t i = r->by_id[bucket(r, id, strnlen(id, ERAB_PARTY_MAX + 1))];
     while (i != ERABI_PARTY_NONE && strcmp(r->parties[i].id, id) != 0)
         i = r->parties[i].next;
     return i == ERABI_PARTY_NONE ? NULL : &r->parties[i];
+}
+
+struct party *erabi_reg_party(const struct erabi_registry *r, const char *id)
+{
+    struct party *p = erabi_reg_slot(r, id);
+    return p && !p->gone ? p : NULL;
 }
 
 struct key_row *erabi_reg_key(const struct erabi_registry *r, const uint8_t key[ERAB_KEY_SIZE])
@@ -99,31 +105,38 @@ int erabi_reg_add_sign_key(struct party *p, const uint8_t *key, uint64_t until_m
     return 0;
 }
 
-int erabi_reg_add_party(struct erabi_registry *r, const struct erabi_config_party *from)
+struct party *erabi_reg_add_slot(struct erabi_registry *r, const char *id)
 {
-    if (erabi_reg_party(r, from->id))
-        return -EEXIST;
-    if (r->n_parties == r->most_parties)
-        return -ENOSPC;
-    uint32_t index = r->n_parties;
-    struct party *p = &r->parties[index];
+    struct party *p = &r->parties[r->n_parties];
     p->own = p->reached = ERABI_PARTY_NONE;
-    erabi_copy_text(p->id, sizeof(p->id), from->id);
-    erabi_copy_text(p->firm, sizeof(p->firm), from->firm);
-    erabi_copy_text(p->represented_by, sizeof(p->represented_by), from->represented_by);
-    p->seen = (struct erabi_registry_party){
-        .index = index,
-        .id = p->id,
-        .role = (enum erab_role)from->role,
-        .firm = p->firm,
-        .represented_by = p->represented_by,
-        .sign_keys = p->sign_keys,
-        .local = from->attachment.kind == ERABI_ATTACH_LOCAL,
-    };
+    erabi_copy_text(p->id, sizeof(p->id), id);
+    p->seen = (struct erabi_registry_party){.index = r->n_parties,
+                                            .id = p->id,
+                                            .firm = p->firm,
+                                            .represented_by = p->represented_by,
+                                            .sign_keys = p->sign_keys,
+                                            .revoked = true};
+    p->gone = true;
     uint32_t *head = &r->by_id[bucket(r, p->id, strlen(p->id))];
     p->next = *head;
-    *head = index;
-    r->n_parties++;
+    *head = r->n_parties++;
+    return p;
+}
+
+int erabi_reg_add_party(struct erabi_registry *r, const struct erabi_config_party *from)
+{
+    struct party *p = erabi_reg_slot(r, from->id);
+    if (p && !p->gone)
+        return -EEXIST;
+    if (!p && r->n_parties == r->most_parties)
+        return -ENOSPC;
+    if (!p)
+        p = erabi_reg_add_slot(r, from->id);
+    erabi_copy_text(p->firm, sizeof(p->firm), from->firm);
+    erabi_copy_text(p->represented_by, sizeof(p->represented_by), from->represented_by);
+    p->seen.role = (enum erab_role)from->role;
+    p->seen.local = from->attachment.kind == ERABI_ATTACH_LOCAL;
+    p->seen.revoked = p->gone = false;
     for (size_t i = 0; i < from->n_sign_keys; i++)
         if (erabi_reg_add_sign_key(p, from->sign_keys[i], ERABI_FOR_EVER) < 0)
             return -ENOSPC;
@@ -166,11 +179,11 @@ int erabi_reg_add_attachment(struct erabi_registry *r, enum erabi_attachment_kin
     return 0;
 }
 
-static int attach_party(struct erabi_registry *r, const struct erabi_config_party *from, uint32_t index)
+static int attach_party(struct erabi_registry *r, const struct erabi_config_party *from)
 {
     if (from->attachment.kind == ERABI_ATTACH_NONE)
         return 0;
-    uint32_t at;
+    uint32_t at, index = erabi_reg_party(r, from->id)->seen.index;
     int f = erabi_reg_add_attachment(r, (enum erabi_attachment_kind)from->attachment.kind, index, from->id,
                            from->attachment.speaks_for, from->attachment.n_speaks_for, &at);
     if (f < 0)
@@ -194,7 +207,10 @@ static int attach_uplink(struct erabi_registry *r, const struct erabi_config_upl
     erabi_copy_text(id, sizeof(id), uplink->party);
     uint32_t at;
     int f = erabi_reg_add_attachment(r, ERABI_ATTACH_UPLINK, p->seen.index, id, &id, 1, &at);
-    return f < 0 ? f : erabi_reg_add_key(r, uplink->server_key, at, ERABI_FOR_EVER, false);
+    if (f < 0)
+        return f;
+    r->attachments[at].seen.dialled = true;
+    return erabi_reg_add_key(r, uplink->server_key, at, ERABI_FOR_EVER, false);
 }
 
 static int copy_adapters(struct erabi_registry *r, const struct erabi_config *config)
@@ -216,18 +232,18 @@ static int copy_adapters(struct erabi_registry *r, const struct erabi_config *co
 }
 
 /* Room for what the configuration names, for ERABI_ENROLLED_MAX newcomers, and for newer keys of all of them. */
-static int make_room(struct erabi_registry *r, const struct erabi_config *config)
+static int make_room(struct erabi_registry *r, const struct erabi_config *config, size_t slots)
 {
     size_t keys = ADAPTER_KEYS_MAX + config->n_uplinks * 2 + ERABI_ENROLLED_MAX * (ERABI_ROW_KEYS + 1);
     for (size_t i = 0; i < config->n_parties; i++)
         keys += config->parties[i].n_curve_keys + (config->parties[i].n_curve_keys ? ERABI_ROW_KEYS : 0);
     r->most_keys = (uint32_t)keys;
-    r->most_parties = (uint32_t)config->n_parties + ERABI_ENROLLED_MAX;
+    r->most_parties = (uint32_t)(config->n_parties + slots) + ERABI_ENROLLED_MAX;
     r->most_attachments = (uint32_t)(config->n_parties + config->n_uplinks) + ADAPTER_KEYS_MAX + ERABI_ENROLLED_MAX;
     r->free_keys = ERABI_PARTY_NONE;
     r->next_end_ms = ERABI_FOR_EVER;
     r->buckets = 4096;
-    while (r->buckets < 2 * config->n_parties)
+    while (r->buckets < 2 * r->most_parties)
         r->buckets *= 2;
     r->by_id = malloc(r->buckets * sizeof(*r->by_id));
     r->by_key = malloc(r->buckets * sizeof(*r->by_key));
@@ -252,6 +268,7 @@ void erabi_registry_free(struct erabi_registry *r)
     for (size_t i = 0; r->adapters && i <= r->n_adapters; i++)
         free(r->adapters[i].parties);
     free(r->adapters);
+    free(r->absent);
     free(r->by_id);
     free(r->by_key);
     free(r->parties);
@@ -260,13 +277,13 @@ void erabi_registry_free(struct erabi_registry *r)
     free(r);
 }
 
-static int fill(struct erabi_registry *r, const struct erabi_config *config, const uint8_t *owner_sign_key)
+int erabi_reg_fill(struct erabi_registry *r, const struct erabi_config *config)
 {
-    int f = make_room(r, config);
+    int f = 0;
     for (size_t i = 0; f == 0 && i < config->n_parties; i++)
         f = erabi_reg_add_party(r, &config->parties[i]);
     for (size_t i = 0; f == 0 && i < config->n_parties; i++)
-        f = attach_party(r, &config->parties[i], (uint32_t)i);
+        f = attach_party(r, &config->parties[i]);
     for (size_t i = 0; f == 0 && i < config->n_uplinks; i++)
         f = attach_uplink(r, &config->uplinks[i]);
     if (f == 0)
@@ -277,7 +294,25 @@ static int fill(struct erabi_registry *r, const struct erabi_config *config, con
     if (!owner)
         return -ENOENT;
     r->owner = owner->seen.index;
-    return owner_sign_key ? erabi_reg_add_sign_key(owner, owner_sign_key, ERABI_FOR_EVER) : 0;
+    return r->has_owner_key ? erabi_reg_add_sign_key(owner, r->owner_key, ERABI_FOR_EVER) : 0;
+}
+
+struct erabi_registry *erabi_reg_empty(const struct erabi_config *config, size_t slots, const uint8_t *owner_sign_key,
+                                       erabi_registry_persist persist, void *user)
+{
+    struct erabi_registry *r = calloc(1, sizeof(*r));
+    if (!r)
+        return NULL;
+    randombytes_buf(r->seed, sizeof(r->seed));
+    r->persist = persist;
+    r->user = user;
+    r->has_owner_key = owner_sign_key != NULL;
+    if (owner_sign_key)
+        erabi_copy_bytes(r->owner_key, owner_sign_key, sizeof(r->owner_key));
+    if (make_room(r, config, slots) == 0)
+        return r;
+    erabi_registry_free(r);
+    return NULL;
 }
 
 int erabi_registry_new(struct erabi_registry **out, const struct erabi_config *config,
@@ -286,13 +321,10 @@ int erabi_registry_new(struct erabi_registry **out, const struct erabi_config *c
     *out = NULL;
     if (sodium_init() < 0)
         return -EIO;
-    struct erabi_registry *r = calloc(1, sizeof(*r));
+    struct erabi_registry *r = erabi_reg_empty(config, 0, owner_sign_key, persist, user);
     if (!r)
         return -ENOMEM;
-    randombytes_buf(r->seed, sizeof(r->seed));
-    r->persist = persist;
-    r->user = user;
-    int f = fill(r, config, owner_sign_key);
+    int f = erabi_reg_fill(r, config);
     if (f < 0) {
         erabi_registry_free(r);
         return f;
@@ -319,6 +351,9 @@ int erabi_registry_add_adapter(struct erabi_registry *r, const char *instance, c
                            &at);
     if (f < 0)
         return f;
+    r->attachments[at].has_proxy = sign_key != NULL;
+    if (sign_key)
+        erabi_copy_bytes(r->attachments[at].proxy, sign_key, ERAB_KEY_SIZE);
     for (size_t i = 0; sign_key && i < r->attachments[at].seen.n_speaks_for; i++)
         if ((f = erabi_reg_add_sign_key(&r->parties[r->attachments[at].speaks_for[i]], sign_key, ERABI_FOR_EVER)) < 0)
             return f;
@@ -385,9 +420,9 @@ const erabi_key_bytes *erabi_registry_sign_keys(const struct erabi_registry *r, 
 
 /* Its own attachments end; those that speak for others too (an adapter) only lose this party's word, for what a revoked
  * party says has no keys any more and is refused by its mark. */
-static void mark_revoked(struct erabi_registry *r, struct party *p)
+void erabi_reg_revoked(struct erabi_registry *r, struct party *p)
 {
-    p->seen.revoked = true;
+    p->seen.revoked = p->banned = true;
     for (uint32_t i = 0; i < r->n_attachments; i++) {
         struct erabi_attachment *a = &r->attachments[i].seen;
         bool only = a->n_speaks_for == 1 && a->speaks_for[0] == p->seen.index;
@@ -407,7 +442,7 @@ int erabi_registry_revoke(struct erabi_registry *r, const char *id)
         return -EPERM;
     if (p->seen.revoked)
         return 1;
-    mark_revoked(r, p);
+    erabi_reg_revoked(r, p);
     if (r->persist)
         r->persist(r->user, id);
     return 0;
@@ -415,7 +450,17 @@ int erabi_registry_revoke(struct erabi_registry *r, const char *id)
 
 void erabi_registry_restore_revoked(struct erabi_registry *r, const char *id)
 {
-    struct party *p = erabi_reg_party(r, id);
-    if (p && p->seen.index != r->owner)
-        mark_revoked(r, p);
+    struct party *p = erabi_reg_slot(r, id);
+    if (p) {
+        if (p->seen.index != r->owner)
+            erabi_reg_revoked(r, p);
+        return;
+    }
+    /* Nobody now; a later configuration may name it. */
+    erabi_party_text *more = realloc(r->absent, (r->n_absent + 1) * sizeof(*more));
+    r->absent_lost = r->absent_lost || !more;
+    if (!more)
+        return;
+    r->absent = more;
+    erabi_copy_text(r->absent[r->n_absent++], sizeof(*more), id);
 }

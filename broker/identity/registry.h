@@ -9,6 +9,8 @@
 struct erabi_registry;
 
 #define ERABI_PARTY_NONE   UINT32_MAX
+/* Indices in all, those of parties that are gone included. */
+#define ERABI_SLOTS_MAX    (4 * ERABI_PARTIES_MAX)
 #define ERABI_ENROLLED_MAX 4096u /* parties that are not in the configuration */
 
 struct erabi_registry_party {
@@ -34,6 +36,7 @@ struct erabi_attachment {
     uint64_t types;      /* bits 1 << enum erab_type */
     uint64_t epoch;      /* rises when the attachment is revoked */
     bool revoked;
+    bool dialled; /* the other end of an uplink of ours */
 };
 
 /* Called by erabi_registry_revoke before it returns, to make the revocation durable. */
@@ -44,6 +47,15 @@ typedef void (*erabi_registry_persist)(void *user, const char *party);
 int erabi_registry_new(struct erabi_registry **out, const struct erabi_config *config,
                        const uint8_t owner_sign_key[ERAB_KEY_SIZE], erabi_registry_persist persist, void *user);
 void erabi_registry_free(struct erabi_registry *registry);
+/* renew.c: the registry of a new configuration. A party of both keeps its index, the index of one that is gone is given
+ * to nobody else, so that tables by index need no change. What was learned at run time goes over: adapters' keys, rows,
+ * revocations (also of ids that come back later); not the owner's own newer keys. `before` stays as it is. 0, -ENOMEM,
+ * -EEXIST (a key is an enrolled party's), -ENOSPC (ERABI_SLOTS_MAX: too many have come and gone since the start). */
+int erabi_registry_renew(struct erabi_registry **out, const struct erabi_config *config,
+                         const struct erabi_registry *before, uint64_t now_ms);
+/* The attachment of another registry's one (the same party or instance, attached the same way), or NULL. */
+const struct erabi_attachment *erabi_registry_again(const struct erabi_registry *registry,
+                                                    const struct erabi_attachment *of);
 
 /* A key made at start (an adapter instance of the configuration). 0, -ENOENT (no such instance), -EEXIST. `sign_key`
  * (may be NULL) becomes a sign key of each of its parties. */
@@ -72,7 +84,8 @@ const erabi_key_bytes *erabi_registry_sign_keys(const struct erabi_registry *reg
 /* Marks the party and its attachments revoked for good and calls `persist`. 0, -ENOENT, or 1 when it was already. The
  * caller cuts the connections. The owner cannot be revoked: -EPERM. */
 int erabi_registry_revoke(struct erabi_registry *registry, const char *id);
-/* The same for one read from the journal at start: without `persist`; unknown ids are passed over. */
+/* The same for one read from the journal at start: without `persist`; an id that is
+ * unknown now is remembered for erabi_registry_renew. */
 void erabi_registry_restore_revoked(struct erabi_registry *registry, const char *id);
 
 /* ---- registry_rows.c: what was learned since the configuration was written ---- */

@@ -15,12 +15,16 @@ struct party {
     uint32_t own;     /* attachment of its own keys, or ERABI_PARTY_NONE */
     uint32_t next;    /* in its hash chain */
     struct erabi_party_row *row; /* NULL: only the configuration knows it */
+    bool gone;                   /* nobody names it now: only its index is kept */
+    bool banned;                 /* revoked for good, also while it is gone */
 };
 
 struct attached {
     struct erabi_attachment seen;
     erabi_party_text name;
     uint32_t *speaks_for;
+    erabi_key_bytes proxy; /* an adapter's sign key */
+    bool has_proxy;
 };
 
 struct key_row {
@@ -45,10 +49,24 @@ struct erabi_registry {
     uint64_t next_end_ms; /* when the next key ends */
     struct erabi_config_adapter *adapters; /* names and parties only */
     size_t n_adapters;
+    erabi_party_text *absent; /* revoked ids that nobody has named so far */
+    size_t n_absent;
+    bool absent_lost;
+    erabi_key_bytes owner_key;
+    bool has_owner_key;
     erabi_registry_persist persist;
     void *user;
 };
 
+/* Also one that is gone. */
+struct party *erabi_reg_slot(const struct erabi_registry *r, const char *id);
+/* A new index for this id; it is gone until somebody names it. The caller has made room. */
+struct party *erabi_reg_add_slot(struct erabi_registry *r, const char *id);
+void erabi_reg_revoked(struct erabi_registry *r, struct party *p);
+/* An empty registry with room for this configuration and so many indices besides; NULL: no memory. */
+struct erabi_registry *erabi_reg_empty(const struct erabi_config *config, size_t slots, const uint8_t *owner_sign_key,
+                                       erabi_registry_persist persist, void *user);
+int erabi_reg_fill(struct erabi_registry *r, const struct erabi_config *config);
 struct party *erabi_reg_party(const struct erabi_registry *r, const char *id);
 struct key_row *erabi_reg_key(const struct erabi_registry *r, const uint8_t key[ERAB_KEY_SIZE]);
 /* 0, -EEXIST, -ENOSPC. */

@@ -274,7 +274,7 @@ static int enqueue(struct erabi_journal *j, struct op *op)
 
 static int room(const struct erabi_journal *j)
 {
-    if (atomic_load(&j->failed))
+    if (atomic_load(&j->failed) || j->closing) /* what a last commit's callback asks for comes too late */
         return -EIO;
     return j->queued >= j->most ? -EAGAIN : 0;
 }

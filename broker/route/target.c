@@ -58,16 +58,40 @@ static void charge(struct erabi_queue *queue, const struct erabi_delivery *deliv
 static void take_out(struct erabi_target *target, struct erabi_deliveries *list, struct erabi_delivery *delivery)
 {
     enum erabi_queue_name name = queue_of(delivery);
-    TAILQ_REMOVE(list, delivery, link);
+    TAILQ_REMOVE(list, delivery, place);
+    delivery->list = NULL;
     if (answered(name))
         erabi_id_table_remove(&target->ids, &delivery->entry);
     target->queues[name].bytes -= erabi_parcel_size(delivery->parcel);
     target->queues[name].n--;
 }
 
+static void wait_for(struct erabi_delivery *delivery, struct erabi_link *link)
+{
+    delivery->link = erabi_link_ref(link);
+    if (!link)
+        return;
+    delivery->link_next = link->waiting;
+    delivery->link_back = &link->waiting;
+    if (link->waiting)
+        link->waiting->link_back = &delivery->link_next;
+    link->waiting = delivery;
+}
+
+static void wait_no_more(struct erabi_delivery *delivery)
+{
+    if (!delivery->link)
+        return;
+    *delivery->link_back = delivery->link_next;
+    if (delivery->link_next)
+        delivery->link_next->link_back = delivery->link_back;
+    erabi_link_unref(delivery->link);
+}
+
 static void delivery_free(struct erabi_delivery *delivery)
 {
     erabi_parcel_unref(delivery->parcel);
+    wait_no_more(delivery);
     free(delivery);
 }
 
@@ -111,27 +135,39 @@ static void tell_dead(struct erabi_target *target, struct erabi_deliveries *dead
 {
     struct erabi_delivery *d;
     while ((d = TAILQ_FIRST(dead))) {
-        TAILQ_REMOVE(dead, d, link);
+        TAILQ_REMOVE(dead, d, place);
         if (target->left)
             target->left(target->user, d, reason);
         delivery_free(d);
     }
 }
 
-void erabi_target_drop(struct erabi_target *target, enum erab_reason reason)
+static void choose(struct erabi_target *target, struct erabi_deliveries *list, struct erabi_deliveries *dead,
+                   bool (*which)(void *user, const struct erabi_delivery *delivery), void *user)
+{
+    for (struct erabi_delivery *d = TAILQ_FIRST(list), *next; d; d = next) {
+        next = TAILQ_NEXT(d, place);
+        if (which && !which(user, d))
+            continue;
+        take_out(target, list, d);
+        TAILQ_INSERT_TAIL(dead, d, place);
+    }
+}
+
+void erabi_target_drop_some(struct erabi_target *target,
+                            bool (*which)(void *user, const struct erabi_delivery *delivery), void *user,
+                            enum erab_reason reason)
 {
     struct erabi_deliveries dead = TAILQ_HEAD_INITIALIZER(dead);
-    struct erabi_delivery *d;
     for (int i = 0; i < ERABI_QUEUE_COUNT; i++)
-        while ((d = TAILQ_FIRST(&target->queues[i].list))) {
-            take_out(target, &target->queues[i].list, d);
-            TAILQ_INSERT_TAIL(&dead, d, link);
-        }
-    while ((d = TAILQ_FIRST(&target->told))) {
-        take_out(target, &target->told, d);
-        TAILQ_INSERT_TAIL(&dead, d, link);
-    }
+        choose(target, &target->queues[i].list, &dead, which, user);
+    choose(target, &target->told, &dead, which, user);
     tell_dead(target, &dead, reason);
+}
+
+void erabi_target_drop(struct erabi_target *target, enum erab_reason reason)
+{
+    erabi_target_drop_some(target, NULL, NULL, reason);
 }
 
 struct erabi_connection *erabi_target_bind(struct erabi_target *target, enum erab_lane_group group,
@@ -141,14 +177,15 @@ struct erabi_connection *erabi_target_bind(struct erabi_target *target, enum era
     struct erabi_delivery *d;
     target->connection[group] = connection;
     if (group == ERAB_LANES_COMMAND) {
-        TAILQ_FOREACH(d, &target->queues[ERABI_QUEUE_COMMAND].list, link)
+        TAILQ_FOREACH(d, &target->queues[ERABI_QUEUE_COMMAND].list, place)
             d->sent_ms = 0;
-        TAILQ_FOREACH(d, &target->queues[ERABI_QUEUE_CONTROL].list, link)
+        TAILQ_FOREACH(d, &target->queues[ERABI_QUEUE_CONTROL].list, place)
             d->sent_ms = 0;
         while ((d = TAILQ_LAST(&target->told, erabi_deliveries))) {
-            TAILQ_REMOVE(&target->told, d, link);
+            TAILQ_REMOVE(&target->told, d, place);
             d->sent_ms = 0;
-            TAILQ_INSERT_HEAD(&target->queues[ERABI_QUEUE_RECEIPT].list, d, link);
+            d->list = &target->queues[ERABI_QUEUE_RECEIPT].list;
+            TAILQ_INSERT_HEAD(&target->queues[ERABI_QUEUE_RECEIPT].list, d, place);
         }
     }
     return older == connection ? NULL : older;
@@ -204,6 +241,12 @@ static bool make_room(struct erabi_target *target, enum erabi_queue_name name, s
 int erabi_target_push(struct erabi_target *target, struct erabi_parcel *parcel, uint32_t party, int64_t row,
                       enum erabi_push how)
 {
+    return erabi_target_push_link(target, parcel, party, row, how, NULL);
+}
+
+int erabi_target_push_link(struct erabi_target *target, struct erabi_parcel *parcel, uint32_t party, int64_t row,
+                           enum erabi_push how, struct erabi_link *link)
+{
     enum erabi_queue_name name = erabi_target_queue(parcel->header.type);
     size_t size = erabi_parcel_size(parcel);
     if (how == ERABI_PUSH_HELD)
@@ -222,7 +265,10 @@ int erabi_target_push(struct erabi_target *target, struct erabi_parcel *parcel, 
     delivery->parcel = erabi_parcel_ref(parcel);
     delivery->party = party;
     delivery->row = row;
-    TAILQ_INSERT_TAIL(&target->queues[name].list, delivery, link);
+    delivery->target = target;
+    delivery->list = &target->queues[name].list;
+    wait_for(delivery, link);
+    TAILQ_INSERT_TAIL(delivery->list, delivery, place);
     charge(&target->queues[name], delivery);
     return 0;
 }
@@ -240,13 +286,44 @@ int erabi_target_ack(struct erabi_target *target, const uint8_t id[ERAB_ID_SIZE]
             return 0;
         *row = d->row;
         take_out(target, &target->queues[queue_of(d)].list, d);
+        if (target->gate)
+            target->gate->answered(target->gate->user, d);
         delivery_free(d);
         return 1;
     }
     return 0;
 }
 
+static bool denied(const struct erabi_delivery *delivery)
+{
+    return erabi_link_is_open(delivery->link) && delivery->parcel->header.type != ERAB_BREAKER_NOTICE;
+}
+
+void erabi_target_take_link(struct erabi_link *link, struct erabi_deliveries *taken)
+{
+    for (struct erabi_delivery *d = link->waiting; d; d = d->link_next) {
+        if (!d->list) /* somebody is being told of it right now */
+            continue;
+        take_out(d->target, d->list, d);
+        TAILQ_INSERT_TAIL(taken, d, place);
+    }
+}
+
+/* Whoever is told may push to and pump any target. */
+void erabi_target_tell(struct erabi_deliveries *taken, void (*each)(void *user, struct erabi_delivery *delivery),
+                       void *user)
+{
+    struct erabi_delivery *d;
+    while ((d = TAILQ_FIRST(taken))) {
+        TAILQ_REMOVE(taken, d, place);
+        if (each)
+            each(user, d);
+        delivery_free(d);
+    }
+}
+
 struct packet {
+    struct erabi_deliveries dead; /* what an open link holds back */
     struct erabi_writer w;
     uint8_t bytes[ERABI_PACKET_MAX];
     size_t n;
@@ -289,8 +366,9 @@ static void written(struct erabi_target *target, struct erabi_delivery *d, uint6
     enum erabi_queue_name name = queue_of(d);
     d->sent_ms = mono_ms ? mono_ms : 1;
     if (name == ERABI_QUEUE_RECEIPT) {
-        TAILQ_REMOVE(&target->queues[name].list, d, link);
-        TAILQ_INSERT_TAIL(&target->told, d, link);
+        TAILQ_REMOVE(&target->queues[name].list, d, place);
+        TAILQ_INSERT_TAIL(&target->told, d, place);
+        d->list = &target->told;
     } else if (name == ERABI_QUEUE_TELEMETRY || (d->parcel->header.type == ERAB_PARTY_CARD && d->row == 0)) {
         take_out(target, &target->queues[name].list, d);
         delivery_free(d);
@@ -304,7 +382,12 @@ static void fill(struct erabi_target *target, enum erabi_queue_name name, enum e
     struct erabi_connection *connection = target->connection[group];
     size_t flying = 0;
     for (struct erabi_delivery *d = TAILQ_FIRST(&target->queues[name].list), *next; d && flying < window; d = next) {
-        next = TAILQ_NEXT(d, link);
+        next = TAILQ_NEXT(d, place);
+        if (denied(d)) {
+            take_out(target, d->list, d);
+            TAILQ_INSERT_TAIL(&packet->dead, d, place);
+            continue;
+        }
         bool due = d->sent_ms == 0 && d->parcel->header.expires_at_ms > now_ms;
         if (due && !packet_take(packet, group, connection, d->parcel))
             break;
@@ -317,6 +400,7 @@ static void fill(struct erabi_target *target, enum erabi_queue_name name, enum e
 void erabi_target_pump(struct erabi_target *target, uint64_t mono_ms, uint64_t now_ms)
 {
     struct packet packet;
+    TAILQ_INIT(&packet.dead);
     const struct erabi_queue *queues = target->queues;
     struct erabi_connection *command = target->connection[ERAB_LANES_COMMAND];
     if (command &&
@@ -335,6 +419,7 @@ void erabi_target_pump(struct erabi_target *target, uint64_t mono_ms, uint64_t n
         fill(target, ERABI_QUEUE_TELEMETRY, ERAB_LANES_TELEMETRY, &packet, ERABI_ENVELOPES_MAX * 16, mono_ms, now_ms);
         packet_flush(&packet, ERAB_LANES_TELEMETRY, telemetry);
     }
+    erabi_target_tell(&packet.dead, target->gate ? target->gate->denied : NULL, target->gate ? target->gate->user : NULL);
 }
 
 static void tick_queue(struct erabi_target *target, enum erabi_queue_name name, struct erabi_deliveries *dead,
@@ -342,10 +427,10 @@ static void tick_queue(struct erabi_target *target, enum erabi_queue_name name, 
 {
     struct erabi_deliveries *list = &target->queues[name].list;
     for (struct erabi_delivery *d = TAILQ_FIRST(list), *next; d; d = next) {
-        next = TAILQ_NEXT(d, link);
+        next = TAILQ_NEXT(d, place);
         if (d->parcel->header.expires_at_ms <= now_ms) {
             take_out(target, list, d);
-            TAILQ_INSERT_TAIL(dead, d, link);
+            TAILQ_INSERT_TAIL(dead, d, place);
         } else if (d->sent_ms && mono_ms - d->sent_ms > ERABI_TARGET_RETRY_MS) {
             d->sent_ms = 0;
         }

@@ -8,6 +8,7 @@
 #include <sys/queue.h>
 
 #include "base/id_table.h"
+#include "breaker/links.h"
 #include "route/parcel.h"
 #include "transport/transport.h"
 
@@ -34,15 +35,21 @@ enum erabi_queue_name {
     ERABI_QUEUE_COUNT
 };
 
+TAILQ_HEAD(erabi_deliveries, erabi_delivery);
+struct erabi_target;
+
 struct erabi_delivery {
     struct erabi_id_entry entry; /* first; of commands and control messages: by message and party */
-    TAILQ_ENTRY(erabi_delivery) link;
+    TAILQ_ENTRY(erabi_delivery) place;
+    struct erabi_deliveries *list; /* where it stands; NULL while somebody is told of it for the last time */
+    struct erabi_target *target;
+    struct erabi_delivery *link_next, **link_back; /* among all that waits for its link */
+    struct erabi_link *link; /* that it goes over; NULL for the broker's own answers */
     struct erabi_parcel *parcel;
     uint32_t party;   /* index: to whom */
     int64_t row;      /* of the journal's outbox, 0 for what is not stored */
     uint64_t sent_ms; /* monotonic, 0 = not on this connection yet */
 };
-TAILQ_HEAD(erabi_deliveries, erabi_delivery);
 
 struct erabi_queue {
     struct erabi_deliveries list;
@@ -54,6 +61,13 @@ struct erabi_queue {
  * was told), EXPIRED, QUEUE_FULL (telemetry shed for newer), or what erabi_target_drop was given. */
 typedef void (*erabi_left_fn)(void *user, struct erabi_delivery *delivery, enum erab_reason reason);
 
+/* Who hears what became of deliveries at their link's breaker. */
+struct erabi_target_gate {
+    void *user;
+    void (*denied)(void *user, struct erabi_delivery *delivery);   /* its link is open: it is not sent, but freed */
+    void (*answered)(void *user, struct erabi_delivery *delivery); /* the recipient has answered */
+};
+
 struct erabi_target {
     struct erabi_id_entry entry; /* first; the pipeline's table of targets */
     const void *attachment;      /* the registry row of who is behind it; the caller's */
@@ -64,10 +78,12 @@ struct erabi_target {
     struct erabi_id_table ids;
     erabi_left_fn left;
     void *user;
+    const struct erabi_target_gate *gate; /* may be NULL */
     /* What came from here and was not taken or not delivered, telemetry only, since the last summary. */
     uint64_t shed;
     enum erab_reason shed_reason;
     uint32_t shed_party; /* whose it was */
+    void *gone;          /* the caller's, for a target whose attachment has ended; NULL at first */
 };
 
 void erabi_target_init(struct erabi_target *target, const void *attachment, enum erab_interface interface,
@@ -76,6 +92,10 @@ void erabi_target_init(struct erabi_target *target, const void *attachment, enum
 void erabi_target_deinit(struct erabi_target *target);
 /* Everything that waits here leaves, told with `reason`. */
 void erabi_target_drop(struct erabi_target *target, enum erab_reason reason);
+/* The same for what `which` chooses (NULL: all). */
+void erabi_target_drop_some(struct erabi_target *target,
+                            bool (*which)(void *user, const struct erabi_delivery *delivery), void *user,
+                            enum erab_reason reason);
 
 /* A connection for this lane group is there: what was sent on an older one is sent again. The older one is
  * returned (to be cut as replaced) or NULL. */
@@ -98,6 +118,14 @@ enum erabi_push {
  * instead sheds its oldest; a receipt first pushes out those already written. */
 int erabi_target_push(struct erabi_target *target, struct erabi_parcel *parcel, uint32_t party, int64_t row,
                       enum erabi_push how);
+/* The same over a link: while that is open nothing of it is sent but what its breaker itself says. */
+int erabi_target_push_link(struct erabi_target *target, struct erabi_parcel *parcel, uint32_t party, int64_t row,
+                           enum erabi_push how, struct erabi_link *link);
+/* Takes everything that waits for this link out of all targets, in no time that depends on what else waits. */
+void erabi_target_take_link(struct erabi_link *link, struct erabi_deliveries *taken);
+/* Tells `each` of all that was taken, and frees it. */
+void erabi_target_tell(struct erabi_deliveries *taken, void (*each)(void *user, struct erabi_delivery *delivery),
+                       void *user);
 /* This party has answered for this id: forgets it. 1 and its row (0 when it had none); 0 when it is not here, or when
  * `hash` (may be NULL) is that of other bytes. */
 int erabi_target_ack(struct erabi_target *target, const uint8_t id[ERAB_ID_SIZE], uint32_t party, const uint8_t *hash,

@@ -44,6 +44,10 @@ struct erabi_connection *erabi_connection_new(struct erabi_transport *t, struct 
     uv_timer_init(t->loop, &c->timer);
     c->io.handle.data = c->timer.data = c;
     c->handles = 2;
+    if (l)
+        l->connections++;
+    else
+        d->connections++;
     t->handles += 2;
     t->stats.handshaking++;
     LIST_INSERT_HEAD(&t->connections, c, entry);
@@ -71,6 +75,13 @@ static void on_closed(uv_handle_t *handle)
     if (--c->handles == 0) {
         tell_end(c);
         LIST_REMOVE(c, entry);
+        if (c->listener) {
+            c->listener->connections--;
+            erabi_listener_release(c->listener);
+        } else {
+            c->dialer->connections--;
+            erabi_dialer_release(c->dialer);
+        }
         erabi_zmtp_deinit(&c->zmtp);
         erabi_curve_deinit(&c->curve);
         free(c->out);

@@ -58,12 +58,34 @@ static void attempt(struct erabi_dialer *d)
 static void on_closed(uv_handle_t *handle)
 {
     struct erabi_dialer *d = handle->data;
-    erabi_transport_unref(d->transport);
+    struct erabi_transport *t = d->transport;
+    d->closed = true;
+    erabi_dialer_release(d);
+    erabi_transport_unref(t);
+}
+
+void erabi_dialer_release(struct erabi_dialer *d)
+{
+    if (!d->retired || !d->closed || d->connections)
+        return;
+    LIST_REMOVE(d, entry);
+    erabi_dialer_free(d);
+}
+
+void erabi_transport_undial(struct erabi_transport *t, struct erabi_dialer *d, enum erab_reason reason)
+{
+    struct erabi_connection *c;
+    d->retired = true;
+    erabi_dialer_close(d);
+    LIST_FOREACH(c, &t->connections, entry)
+    if (c->dialer == d)
+        erabi_connection_cut(c, reason);
 }
 
 void erabi_dialer_close(struct erabi_dialer *d)
 {
-    uv_close((uv_handle_t *)&d->timer, on_closed);
+    if (!uv_is_closing((uv_handle_t *)&d->timer))
+        uv_close((uv_handle_t *)&d->timer, on_closed);
 }
 
 void erabi_dialer_free(struct erabi_dialer *d)

@@ -65,6 +65,8 @@ struct erabi_listener {
     uint8_t next_public[ERABI_KEY_SIZE];
     bool held; /* an accepted descriptor waits inside libuv, which accepts no more until it is taken */
     bool local;
+    bool retired, closed; /* taken out of use; its handle is gone */
+    unsigned connections;
     char endpoint[ERABI_ENDPOINT_MAX];
 };
 
@@ -77,6 +79,8 @@ struct erabi_dialer {
     uint8_t *secret; /* sodium_malloc */
     uint8_t server_key[ERABI_KEY_SIZE];
     uint32_t backoff_ms;
+    bool retired, closed;
+    unsigned connections;
     char address[ERABI_ADDRESS_MAX];
 };
 
@@ -124,6 +128,9 @@ void erabi_transport_clean(struct erabi_transport *t, struct erabi_connection *c
 void erabi_listener_close(struct erabi_listener *l);
 void erabi_listener_free(struct erabi_listener *l);
 void erabi_listener_resume(struct erabi_listener *l);
+/* Frees a retired one once its handle and the last connection that names it are gone. */
+void erabi_listener_release(struct erabi_listener *l);
+void erabi_dialer_release(struct erabi_dialer *d);
 void erabi_dialer_close(struct erabi_dialer *d);
 void erabi_dialer_free(struct erabi_dialer *d);
 /* The dialer's connection has ended; `lasted_ms` is how long it was up. */

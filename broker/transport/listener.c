@@ -180,7 +180,29 @@ void erabi_listener_resume(struct erabi_listener *l)
 static void on_closed(uv_handle_t *handle)
 {
     struct erabi_listener *l = handle->data;
-    erabi_transport_unref(l->transport);
+    struct erabi_transport *t = l->transport;
+    l->closed = true;
+    erabi_listener_release(l);
+    erabi_transport_unref(t);
+}
+
+void erabi_listener_release(struct erabi_listener *l)
+{
+    if (!l->retired || !l->closed || l->connections)
+        return;
+    LIST_REMOVE(l, entry);
+    erabi_listener_free(l);
+}
+
+void erabi_transport_unlisten(struct erabi_transport *t, struct erabi_listener *l, enum erab_reason reason)
+{
+    struct erabi_connection *c;
+    l->retired = true;
+    l->held = false;
+    erabi_listener_close(l);
+    LIST_FOREACH(c, &t->connections, entry)
+    if (c->listener == l && !c->opened)
+        erabi_connection_end(c, reason, "the listener closes", true);
 }
 
 void erabi_listener_close(struct erabi_listener *l)

@@ -264,3 +264,8 @@ void erabi_transport_stats(const struct erabi_transport *transport, struct erabi
 {
     *out = transport->stats;
 }
+
+void erabi_transport_limit(struct erabi_transport *transport, uint32_t connections)
+{
+    transport->limits.connections = connections;
+}

@@ -103,6 +103,15 @@ void *erabi_dialer_tag(const struct erabi_dialer *dialer);
 /* From the next connection on: another key of the server, another key of ours. NULL: as before. */
 void erabi_dialer_follow(struct erabi_dialer *dialer, const uint8_t *server_key, const uint8_t *secret_key);
 
+/* Closes one listener, or stops dialling, in this very call; the pointer is dead then. Handshakes that came by this
+ * listener end now; its authenticated connections stay until they are cut. A dialer's connection is cut, with on_close
+ * (or on_refused) to come. */
+void erabi_transport_unlisten(struct erabi_transport *transport, struct erabi_listener *listener,
+                              enum erab_reason reason);
+void erabi_transport_undial(struct erabi_transport *transport, struct erabi_dialer *dialer, enum erab_reason reason);
+/* Another limit for new connections; those that are up stay. */
+void erabi_transport_limit(struct erabi_transport *transport, uint32_t connections);
+
 /* The caller's pointer for this connection; NULL at first. */
 void erabi_connection_set_user(struct erabi_connection *connection, void *user);
 void *erabi_connection_user(const struct erabi_connection *connection);

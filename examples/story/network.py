@@ -4,6 +4,7 @@ import json
 import os
 import re
 import select
+import shlex
 import subprocess
 import time
 
@@ -174,7 +175,7 @@ class Broker:
 
     def start(self, prefix=()):
         self.write()
-        self.process = Process(f"erabd of {self.owner}", [*prefix, self.network.erabd, "-c", self.path])
+        self.process = Process(f"erabd of {self.owner}", [*prefix, *self.network.command, "-c", self.path])
         self.process.wait_line(r"is ready$")
         for line in self.process.lines:
             match = re.search(r"erabd: (\w+) listens on (\S+)", line)
@@ -221,6 +222,8 @@ class Network:
         self.source = source
         self.erab = os.path.join(build, "cli/erab")
         self.erabd = os.path.join(build, "broker/erabd")
+        # Any other host of the broker that takes -c FILE.
+        self.command = shlex.split(os.environ.get("ERAB_ERABD", "")) or [self.erabd]
         keys = os.path.join(folder, "keys")
         os.makedirs(keys, mode=0o700)
         self.keys = Keys(keys, self.erab)

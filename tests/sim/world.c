@@ -7,6 +7,8 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "base/cleanup.h"
+
 static const struct {
     const char *name, *speaks;
     unsigned broker;
@@ -150,10 +152,17 @@ struct starting {
     int result;
 };
 
+static void on_log(void *user, enum erab_broker_line kind, const char *text)
+{
+    if (((struct world *)user)->verbose)
+        fprintf(stderr, "%s\n", text);
+}
+
 static void start(void *arg)
 {
     struct starting *s = arg;
-    s->result = erabi_broker_start(&s->life->broker, &s->life->node.uv, s->path);
+    struct erab_broker_options options = {.size = sizeof(options), .config = s->path, .log = on_log, .user = s->world};
+    s->result = erabi_broker_start(&s->life->broker, &s->life->node.uv, &options);
 }
 
 void world_revive(struct world *w, unsigned which)
@@ -213,9 +222,15 @@ static void new_state(struct world *w, struct seat *seat)
     copy_file(older, seat->state, "audit.jsonl");
 }
 
+static void on_stopped(void *user)
+{
+    ((struct life *)user)->stopped = true;
+}
+
 static void stop(void *arg)
 {
-    erabi_broker_stop(arg);
+    struct erabi_broker *broker = arg;
+    erabi_broker_stop(broker, on_stopped, erabi_container_of(broker, struct life, broker));
 }
 
 /* What the disk has at this moment is what the next life finds. The old one is left to free its memory, unheard. */
@@ -277,7 +292,7 @@ static void stop_party(void *arg)
 int world_begin(struct world *w, uint64_t seed)
 {
     struct world kept = *w;
-    *w = (struct world){.seed = seed, .folder = kept.folder};
+    *w = (struct world){.seed = seed, .folder = kept.folder, .verbose = kept.verbose};
     memcpy(w->keys, kept.keys, sizeof(w->keys));
     memcpy(w->owners, kept.owners, sizeof(w->owners));
     memcpy(w->listeners, kept.listeners, sizeof(w->listeners));
@@ -341,6 +356,8 @@ void world_end(struct world *w)
     struct life *life;
     while ((life = SLIST_FIRST(&w->lives))) {
         SLIST_REMOVE_HEAD(&w->lives, entry);
+        if (!life->stopped)
+            rule_broken(w, "a broker does not end when it is asked to");
         erabi_broker_deinit(&life->broker);
         free(life);
     }

@@ -117,6 +117,7 @@ struct life { /* everything that ever ran, freed at the end */
     SLIST_ENTRY(life) entry;
     struct sim_node node;
     struct erabi_broker broker;
+    bool stopped;
 };
 
 struct world {
@@ -133,6 +134,7 @@ struct world {
     uint64_t n_messages;
     unsigned orders;
     uint64_t revoked_us; /* when birch was revoked, 0 = not */
+    bool verbose; /* the brokers' own lines on stderr */
     bool quiet;          /* the end: no new faults, no new messages */
     char violation[512]; /* the first one */
     struct tapped *tapped;

@@ -101,6 +101,8 @@ class Cli(unittest.TestCase):
     def test_an_absent_broker_is_exit_code_3(self):
         self.assertEqual(run("health", self.path("none"))[0], 3)
         self.assertEqual(run("party", "revoke", "birch", "--socket", self.path("none"), "--json")[0], 3)
+        self.assertEqual(run("breaker", "list", "--socket", self.path("none"), "--json")[0], 3)
+        self.assertEqual(run("breaker", "trip", "a", "r3", "b", "why", "--socket", self.path("none"))[0], 3)
 
     def test_operator_new_prints_the_lines_of_the_configuration(self):
         code, out, _ = run("operator", "new", "hana", self.path("hana"))
@@ -131,6 +133,9 @@ class Cli(unittest.TestCase):
         self.assertEqual(run("key", "new")[0], 2)
         self.assertEqual(run("health", "x", "--nonsense")[0], 2)
         self.assertEqual(run("party", "revoke", "birch")[0], 2)
+        self.assertEqual(run("breaker", "list")[0], 2)
+        self.assertEqual(run("breaker", "trip", "alder", "r3", "--socket", "x")[0], 2)
+        self.assertEqual(run("breaker", "close", "alder", "r3", "birch")[0], 2)
         self.assertEqual(run("--help")[0], 0)
 
 

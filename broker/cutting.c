@@ -1,0 +1,32 @@
+/* A link has opened: which connections may not stay. */
+#include "broker.h"
+
+/* Does this key speak for one of the link's ends, there where the link is? */
+static bool serves(const struct erabi_target *target, enum erab_interface interface,
+                   const struct erabi_registry_party *const ends[2])
+{
+    const struct erabi_attachment *attachment = target->attachment;
+    if (attachment->kind == ERABI_ATTACH_LOCAL ||
+        (target->interface != ERAB_IF_NONE && target->interface != interface))
+        return false;
+    return (ends[0] && erabi_attachment_speaks_for(attachment, ends[0]->index)) ||
+           (ends[1] && erabi_attachment_speaks_for(attachment, ends[1]->index));
+}
+
+void erabi_network_trip(void *user, const struct erabi_link *link)
+{
+    struct erabi_broker *broker = user;
+    const struct erabi_registry_party *const ends[2] = {erabi_registry_party(broker->registry, link->a),
+                                                        erabi_registry_party(broker->registry, link->b)};
+    const struct erabi_target *judged = NULL; /* a key has two connections, one verdict */
+    bool cut = false;
+    for (struct erabi_session *s = broker->sessions; s; s = s->next) {
+        if (s->cut || !serves(s->target, link->interface, ends))
+            continue;
+        if (s->target != judged)
+            cut = erabi_breakers_all_open(&broker->pipeline, s->target->attachment, s->target->interface);
+        judged = s->target;
+        if (cut)
+            erabi_network_cut_session(broker, s, ERAB_REASON_BREAKER_OPEN, "no closed link is left on this key");
+    }
+}
