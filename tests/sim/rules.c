@@ -52,7 +52,7 @@ static bool may_be_refused(const struct world *w, const struct message *m, const
 {
     static const enum erab_reason reasons[] = {ERAB_REASON_EXPIRED,    ERAB_REASON_PARENT_ENDED, ERAB_REASON_QUEUE_FULL,
                                                ERAB_REASON_NOT_READY,  ERAB_REASON_NOT_YET,      ERAB_REASON_WINDOW_PAST,
-                                               ERAB_REASON_GROUP_UNKNOWN};
+                                               ERAB_REASON_BREAKER_OPEN};
     for (size_t i = 0; i < sizeof(reasons) / sizeof(reasons[0]); i++)
         if (strcmp(code, erab_reason_code(reasons[i])) == 0)
             return true;
