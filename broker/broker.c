@@ -8,7 +8,6 @@
 
 #include <sodium.h>
 
-#include "plugins.h"
 #include "record.h"
 
 static int complain(const char *what, int r)
@@ -44,6 +43,8 @@ static int read_files(struct erabi_broker *broker, const char *path)
     int r = erabi_config_load(&broker->config, path, &errors);
     if (r == 0)
         r = erabi_profile_load(&broker->profile, broker->config->profile, &errors);
+    if (r == 0)
+        r = erabi_broker_check_policies(broker->config, path, &errors);
     if (r < 0)
         erabi_broker_print_errors(&errors);
     if (r < 0)
@@ -130,6 +131,7 @@ static void on_tick(void *user)
         erabi_heads_send(&broker->pipeline, &broker->head);
     }
     keep_clock_floor(broker);
+    erabi_policy_tick(&broker->policies, broker->loop.mono_ms, erabi_now_ms(&broker->loop));
     erabi_pipeline_tick(&broker->pipeline);
     erabi_breakers_tick(&broker->pipeline);
     erabi_network_tick(broker);
@@ -155,18 +157,9 @@ static int open_stores(struct erabi_broker *broker)
 
 static int build_pipeline(struct erabi_broker *broker)
 {
-    static const struct erab_policy *const shipped[ERAB_IF_COUNT] = {
-        [ERAB_IF_R1] = &erab_policy_r1, [ERAB_IF_R2] = &erab_policy_r2, [ERAB_IF_R3] = &erab_policy_r3,
-        [ERAB_IF_R4] = &erab_policy_r4, [ERAB_IF_R5] = &erab_policy_r5, [ERAB_IF_INFO] = &erab_policy_info,
-    };
     int r = erabi_registry_new(&broker->registry, broker->config, broker->owner.sign_public, persist_revocation, broker);
     if (r < 0)
         return complain("parties", r);
-    for (int i = ERAB_IF_R1; i < ERAB_IF_COUNT && r == 0; i++)
-        if (shipped[i] && (broker->config->policies >> i & 1))
-            r = erabi_policy_add(&broker->policies, shipped[i]);
-    if (r < 0)
-        return complain("policies", r);
     broker->pipeline = (struct erabi_pipeline){.loop = &broker->loop,
                                                .config = broker->config,
                                                .profile = broker->profile,
@@ -255,6 +248,8 @@ int erabi_broker_start(struct erabi_broker *broker, uv_loop_t *uv, const char *c
         r = open_stores(broker);
     if (r == 0)
         r = build_pipeline(broker);
+    if (r == 0)
+        r = erabi_broker_start_policies(broker);
     if (r < 0)
         return r;
     erabi_audit_set_time(broker->audit, erabi_now_ms(&broker->loop), broker->loop.mono_ms);
@@ -264,7 +259,11 @@ int erabi_broker_start(struct erabi_broker *broker, uv_loop_t *uv, const char *c
     erabi_audit_on_head(broker->audit, on_head, broker);
     erabi_record_admin(broker->audit, "start", broker->owner.party, "done");
 
-    r = erabi_network_start(broker);
+    struct erabi_config_errors errors = {0};
+    r = erabi_broker_load_policies(broker, broker->config, config_path, &errors);
+    erabi_broker_print_errors(&errors);
+    if (r == 0)
+        r = erabi_network_start(broker);
     if (r == 0)
         r = start_runners(broker);
     struct erabi_journal_load load = {load_pending, load_mark, load_revoked, load_state, broker, load_member};
@@ -295,6 +294,7 @@ static void on_network_closed(void *user)
         return;
     erabi_record_admin(broker->audit, "stop", broker->owner.party, "done");
     uv_close((uv_handle_t *)&broker->flush, NULL);
+    uv_close((uv_handle_t *)&broker->policy_timer, NULL);
     erabi_loop_close(&broker->loop);
     erabi_journal_close(broker->journal, on_store_closed, broker);
 }
@@ -315,7 +315,8 @@ void erabi_broker_stop(struct erabi_broker *broker)
     if (broker->stopping)
         return;
     broker->stopping = true;
-    broker->closing = (int)broker->n_runners + 1;
+    broker->closing = (int)broker->n_runners + 2;
+    erabi_broker_stop_policies(broker, on_runner_gone);
     for (size_t i = 0; i < broker->n_runners; i++)
         erabi_runner_stop(broker->runners[i], on_runner_gone, broker);
     on_runner_gone(broker);
@@ -324,7 +325,7 @@ void erabi_broker_stop(struct erabi_broker *broker)
 void erabi_broker_deinit(struct erabi_broker *broker)
 {
     erabi_pipeline_deinit(&broker->pipeline);
-    erabi_policy_deinit(&broker->policies);
+    erabi_policy_engine_deinit(&broker->policies);
     erabi_registry_free(broker->registry);
     erabi_profile_free(broker->profile);
     erabi_config_free(broker->config);

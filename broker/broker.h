@@ -4,6 +4,7 @@
 
 #include "admin/admin.h"
 #include "host/runner.h"
+#include "host/policy.h"
 #include "pipeline.h"
 
 /* A listener with the interface that it serves (ERAB_IF_NONE: the local one). */
@@ -31,7 +32,9 @@ struct erabi_broker {
     struct erabi_profile *profile;
     struct erab_identity owner;
     struct erabi_registry *registry;
-    struct erabi_policy_chain policies;
+    struct erabi_policy_engine policies;
+    uv_timer_t policy_timer; /* the next deadline of a vote */
+    struct erabi_policy_host policy_host;
     struct erabi_journal *journal;
     struct erabi_audit *audit;
     struct erabi_transport *transport;
@@ -61,6 +64,18 @@ void erabi_broker_deinit(struct erabi_broker *broker);
 
 /* Every fault of a configuration, a line each, on stderr. */
 void erabi_broker_print_errors(const struct erabi_config_errors *errors);
+
+/* policies.c: the judges of a configuration. Builds a chain of it, keeping the instances whose options are the
+ * same, and judges by it from now on; connections and waiting messages do not notice. 0, or a negative errno
+ * with every fault in `errors` and nothing changed. */
+int erabi_broker_load_policies(struct erabi_broker *broker, const struct erabi_config *config, const char *path,
+                               struct erabi_config_errors *errors);
+/* Only checks. Modules of others are looked at by erab-runner when they start. */
+int erabi_broker_check_policies(const struct erabi_config *config, const char *path,
+                                struct erabi_config_errors *errors);
+int erabi_broker_start_policies(struct erabi_broker *broker);
+/* Denies what waits for a vote; then the processes of policies end, each with `done`. */
+void erabi_broker_stop_policies(struct erabi_broker *broker, void (*done)(void *user));
 
 /* network.c: listeners, uplinks, sessions. */
 int erabi_network_start(struct erabi_broker *broker);

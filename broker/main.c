@@ -30,6 +30,8 @@ static int check(const char *path)
     int r = erabi_config_load(&config, path, &errors);
     if (r == 0)
         r = erabi_profile_load(&profile, config->profile, &errors);
+    if (r == 0)
+        r = erabi_broker_check_policies(config, path, &errors);
     if (r < 0)
         erabi_broker_print_errors(&errors);
     else

@@ -1,5 +1,5 @@
 /* One message on its way through the pipeline, and what the steps do with it that is not the order of the steps. Only
- * pipeline.c and passage.c know it. */
+ * pipeline.c, passage.c and passage_votes.c know it. */
 #ifndef ERABI_PASSAGE_H
 #define ERABI_PASSAGE_H
 
@@ -20,6 +20,7 @@ struct passage {
     ProtobufCMessage *body; /* NULL when sealed */
     const struct erabi_registry_party *from;
     struct link {
+        struct passage *passage;
         const struct erabi_registry_party *to;
         enum erab_interface interface;
         struct erabi_target *target;
@@ -27,7 +28,9 @@ struct passage {
         int64_t row;
         bool held; /* room in the target's queue is promised */
     } *links;
-    size_t n_links, n_passed;
+    size_t n_links, n_passed, n_waiting;
+    bool judging; /* votes that come while the links are still gone through */
+    bool waited;
     struct erabi_known *known;
     struct erabi_gather *gather; /* of a message to a group, until it is accepted */
     bool stored;                 /* with the rows of its members */
@@ -36,9 +39,19 @@ struct passage {
     enum erab_reason reason; /* of a refusal, with section and detail for the receipt */
     const char *section;
     const char *detail;
+    char kept_section[16], kept_detail[128]; /* what a policy said: its own text may not last */
     size_t cursor;
 };
 
+/* Goes on from the step at the cursor. */
+void erabi_passage_run(struct passage *p);
+/* Asks the policies about one link: its reason is set now, or later (n_waiting counts it). */
+void erabi_passage_ask(struct passage *p, struct link *link);
+/* What is kept or waits is remembered, so that the same bytes again are not taken twice, and owns its bytes. A receipt
+ * is not remembered: it may come again. False: no room. */
+bool erabi_passage_hold(struct passage *p);
+/* Time has passed for what had to wait: what was checked before is checked again. NONE: it may go on. */
+enum erab_reason erabi_passage_look_again(const struct passage *p);
 /* Where this broker is neither end, it carries what tells of a person only closed (PROTOCOL.md, section 2.2). */
 bool erabi_passage_must_seal(const struct passage *p, const struct link *link);
 /* What it takes of a packet, and of a queue. */

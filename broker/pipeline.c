@@ -154,30 +154,6 @@ static void link_interface(struct passage *p, struct link *link)
         link->reason = ERAB_REASON_WRONG_INTERFACE;
 }
 
-static void judge_policy(struct passage *p, struct link *link)
-{
-    struct erab_policy_request request = {.size = sizeof(request),
-                                          .stage = ERAB_STAGE_INGRESS,
-                                          .interface = link->interface,
-                                          .from_role = p->from->role,
-                                          .to_role = link->to->role,
-                                          .from = p->from->id,
-                                          .to = link->to->id,
-                                          .is_signed = p->is_signed,
-                                          .is_local = p->source->interface == ERAB_IF_NONE,
-                                          .header = &p->header,
-                                          .body = p->body,
-                                          .now_ms = erabi_now_ms(p->pipeline->loop)};
-    struct erab_verdict verdict;
-    const char *policy;
-    erabi_policy_judge(p->pipeline->policies, &request, &verdict, &policy);
-    if (verdict.vote == ERAB_ALLOW)
-        return;
-    link->reason = verdict.reason;
-    p->section = verdict.section;
-    p->detail = verdict.detail;
-}
-
 /* What the broker takes itself, not an application of its owner. */
 static bool taken_here(const struct passage *p)
 {
@@ -206,7 +182,13 @@ static void judge_link(struct passage *p, struct link *link)
         p->section = "3.7.2";
         p->detail = "what tells of a person is sealed to its recipient where this broker is neither end";
     } else
-        judge_policy(p, link);
+        erabi_passage_ask(p, link);
+}
+
+static void link_target(struct passage *p, struct link *link)
+{
+    if (p->waited && link->to && link->to->revoked)
+        link->reason = ERAB_REASON_BREAKER_OPEN;
     if (!link->reason && !erabi_breakers_pass(p->pipeline, p->from, link->to, link->interface, &p->header))
         link->reason = ERAB_REASON_BREAKER_OPEN;
     if (link->reason || taken_here(p))
@@ -226,8 +208,24 @@ static void judge_link(struct passage *p, struct link *link)
 static enum step step_judge(struct passage *p)
 {
     p->section = p->detail = "";
-    for (size_t i = 0; i < p->n_links; i++) {
+    p->judging = true;
+    for (size_t i = 0; i < p->n_links; i++)
         judge_link(p, &p->links[i]);
+    p->judging = false;
+    if (p->n_waiting == 0)
+        return NEXT;
+    p->waited = true;
+    erabi_passage_hold(p); /* when it fails, the votes are waited for all the same, and step_judged refuses */
+    return WAIT;
+}
+
+static enum step step_judged(struct passage *p)
+{
+    enum erab_reason reason = p->waited ? erabi_passage_look_again(p) : ERAB_REASON_NONE;
+    if (reason)
+        return refuse(p, reason, reason == ERAB_REASON_REVOKED ? "3.6" : "", "while a policy thought about it");
+    for (size_t i = 0; i < p->n_links; i++) {
+        link_target(p, &p->links[i]);
         p->n_passed += p->links[i].reason == ERAB_REASON_NONE;
     }
     if (p->header.to[0] == '@' && !erabi_passage_gather(p))
@@ -269,7 +267,6 @@ static enum step step_parent(struct passage *p)
 }
 
 static void finish(struct passage *p);
-static void run(struct passage *p);
 
 static void on_committed(void *user, int result)
 {
@@ -280,7 +277,7 @@ static void on_committed(void *user, int result)
         refuse(p, ERAB_REASON_STORAGE, "", "the journal could not keep it");
         p->cursor = SIZE_MAX;
     }
-    run(p);
+    erabi_passage_run(p);
 }
 
 /* A receipt is not waited for and leaves no mark: it may come again. */
@@ -288,10 +285,8 @@ static enum step store_receipt(struct passage *p)
 {
     struct erabi_pipeline *pipeline = p->pipeline;
     const Erab__V1__Receipt *receipt = (const void *)p->body;
-    p->parcel = erabi_parcel_new(&p->header, &p->envelope, p->hash);
-    if (!p->parcel)
+    if (!erabi_passage_hold(p))
         return refuse(p, ERAB_REASON_NOT_READY, "", "out of memory");
-    p->envelope = p->parcel->envelope;
     if (strcmp(p->header.to, pipeline->owner->party) == 0)
         p->links[0].target = erabi_receipts_way(pipeline, receipt, p->links[0].target);
     p->gathered = erabi_receipts_gathered(pipeline, &p->header, receipt);
@@ -305,14 +300,8 @@ static enum step step_store(struct passage *p)
     struct erabi_pipeline *pipeline = p->pipeline;
     if (p->header.type == ERAB_RECEIPT)
         return store_receipt(p);
-    if (!erabi_known_room(&pipeline->known, lane(p), p->from->index))
-        return refuse(p, ERAB_REASON_QUEUE_FULL, "", "too many of this party's messages are remembered");
-    p->parcel = erabi_parcel_new(&p->header, &p->envelope, p->hash);
-    p->known = p->parcel ? erabi_known_add(&pipeline->known, &p->header, p->hash) : NULL;
-    if (!p->known)
+    if (!p->known && !erabi_passage_hold(p))
         return refuse(p, ERAB_REASON_QUEUE_FULL, "", "too many messages are remembered");
-    p->envelope = p->parcel->envelope;
-    erabi_known_charge(&pipeline->known, p->known, p->from->index);
     erabi_known_order(p->known, p->body);
     if (p->attachment->kind == ERABI_ATTACH_LOCAL)
         p->known->source = p->attachment;
@@ -397,12 +386,12 @@ static enum step step_deliver(struct passage *p)
 
 static enum step (*const steps[])(struct passage *p) = {
     step_decode, step_from,   step_deadline, step_replay, step_signature, step_route,
-    step_judge,  step_parent, step_store,    step_accept, step_deliver,
+    step_judge,  step_judged, step_parent,   step_store,  step_accept,    step_deliver,
 };
 
 /* ---- the machinery around them ---- */
 
-static void run(struct passage *p)
+void erabi_passage_run(struct passage *p)
 {
     enum step step = p->cursor == SIZE_MAX ? REFUSE : NEXT;
     while (step == NEXT && p->cursor < sizeof(steps) / sizeof(steps[0]))
@@ -451,7 +440,7 @@ static void begin(struct erabi_pipeline *pipeline, struct erabi_target *source, 
     p->envelope = *envelope;
     p->section = p->detail = "";
     erabi_envelope_hash(envelope->header, envelope->body, p->hash);
-    run(p);
+    erabi_passage_run(p);
 }
 
 void erabi_pipeline_receive(struct erabi_pipeline *pipeline, struct erabi_session *session,

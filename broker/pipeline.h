@@ -15,7 +15,7 @@
 #include "identity/registry.h"
 #include "journal/journal.h"
 #include "loop/loop.h"
-#include "policy/chain.h"
+#include "policy/judge.h"
 #include "route/answer.h"
 #include "route/gather.h"
 #include "route/known.h"
@@ -32,7 +32,7 @@ struct erabi_pipeline {
     const struct erabi_config *config;
     const struct erabi_profile *profile;
     struct erabi_registry *registry;
-    struct erabi_policy_chain *policies;
+    struct erabi_policy_engine *policies;
     struct erabi_journal *journal;
     struct erabi_audit *audit;
     const struct erab_identity *owner; /* signs for local applications */

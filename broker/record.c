@@ -59,6 +59,23 @@ void erabi_record_shed(struct erabi_audit *audit, const char *peer, const char *
     erabi_audit_write(audit, "telemetry-shed", fields, sizeof(fields) / sizeof(fields[0]));
 }
 
+void erabi_record_verdict(struct erabi_audit *audit, const struct erab_header *header, const char *to,
+                          const char *policy, enum erab_reason reason, const char *section, const char *detail)
+{
+    char id[37];
+    erab_id_text(header->id, id);
+    struct erabi_audit_field fields[] = {
+        FIELD("id", id),
+        FIELD("from", header->from),
+        FIELD("to", to),
+        FIELD("policy", policy),
+        FIELD("reason", erab_reason_code(reason)),
+        FIELD("section", section),
+        FIELD("detail", detail),
+    };
+    erabi_audit_write(audit, "verdict", fields, sizeof(fields) / sizeof(fields[0]));
+}
+
 void erabi_record_connection(struct erabi_audit *audit, const char *verdict, const char *peer, const char *interface,
                              const char *address, const uint8_t *key, enum erab_reason reason, const char *detail)
 {

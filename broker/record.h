@@ -17,6 +17,9 @@ void erabi_record_link(struct erabi_audit *audit, const struct erab_header *head
 /* Telemetry of a party that was not taken or not delivered, a second's worth. */
 void erabi_record_shed(struct erabi_audit *audit, const char *peer, const char *from, uint64_t n,
                        enum erab_reason reason);
+/* A policy refused it on this link. */
+void erabi_record_verdict(struct erabi_audit *audit, const struct erab_header *header, const char *to,
+                          const char *policy, enum erab_reason reason, const char *section, const char *detail);
 void erabi_record_connection(struct erabi_audit *audit, const char *verdict, const char *peer, const char *interface,
                              const char *address, const uint8_t *key, enum erab_reason reason, const char *detail);
 /* What became of a link; `by`: "broker" or "operator". The owner of the broker stands first. */

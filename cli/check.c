@@ -7,6 +7,7 @@
 
 #include "audit/trace.h"
 #include "audit/verify.h"
+#include "broker.h"
 #include "cli.h"
 #include "config/config.h"
 #include "config/profile.h"
@@ -21,6 +22,8 @@ int cli_config_check(const struct cli *cli)
     int r = erabi_config_load(&config, cli->words[0], errors);
     if (r == 0)
         r = erabi_profile_load(&profile, config->profile, errors);
+    if (r == 0)
+        r = erabi_broker_check_policies(config, cli->words[0], errors);
     json_t *list = json_array();
     for (size_t i = 0; i < errors->n; i++) {
         json_array_append_new(list, json_string(errors->text[i]));

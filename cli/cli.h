@@ -19,6 +19,8 @@ int cli_key_new(const struct cli *cli);
 int cli_key_show(const struct cli *cli);
 int cli_audit_verify(const struct cli *cli);
 int cli_trace(const struct cli *cli);
+int cli_policy_list(const struct cli *cli);
+int cli_policy_test(const struct cli *cli);
 int cli_health(const struct cli *cli);
 int cli_party_revoke(const struct cli *cli);
 int cli_config_check(const struct cli *cli);

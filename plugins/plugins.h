@@ -10,5 +10,11 @@ extern const struct erab_policy erab_policy_r3; /* 3.6.3 */
 extern const struct erab_policy erab_policy_r4; /* 3.6.4 */
 extern const struct erab_policy erab_policy_r5; /* 3.6.5 */
 extern const struct erab_policy erab_policy_info; /* 3.2 */
+extern const struct erab_policy erab_policy_quota;   /* rates and bytes of each party */
+extern const struct erab_policy erab_policy_safety;  /* what orders may ask of equipment */
+extern const struct erab_policy erab_policy_privacy; /* what data tells about people, 3.7 */
+
+/* All of them, NULL-ended. */
+extern const struct erab_policy *const erab_policies_shipped[];
 
 #endif

@@ -18,6 +18,7 @@ static const char help[] =
     "erab-runner - hosts one adapter of the ERAB broker in a process of its own\n"
     "\n"
     "  erab-runner --config-fd N    run the instance described on descriptor N (started so by erabd)\n"
+    "  erab-runner --policy-fd N    judge by the policy described and asked on socket N (started so by erabd)\n"
     "  erab-runner --check FILE.so  load a module and print its adapters, options and ABI\n"
     "  erab-runner --help           this text\n"
     "\n"
@@ -205,12 +206,13 @@ int main(int argc, char **argv)
     }
     if (argc == 3 && strcmp(argv[1], "--check") == 0)
         return runner_module_print(argv[2]);
-    if (argc == 3 && strcmp(argv[1], "--config-fd") == 0) {
+    bool policy = argc == 3 && strcmp(argv[1], "--policy-fd") == 0;
+    if (policy || (argc == 3 && strcmp(argv[1], "--config-fd") == 0)) {
         char *end;
         errno = 0;
         long fd = strtol(argv[2], &end, 10);
         if (!errno && end != argv[2] && !*end && fd >= 0 && fd <= INT_MAX)
-            return run((int)fd);
+            return policy ? runner_policy((int)fd) : run((int)fd);
     }
     fputs(help, stderr);
     return 2;

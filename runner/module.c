@@ -127,5 +127,6 @@ int runner_module_print(const char *path)
         for (const struct erab_option *o = a->options; o && o->name; o++)
             print_option(o);
     }
+    runner_policy_print(m);
     return 0;
 }

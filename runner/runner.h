@@ -97,6 +97,11 @@ int runner_options(struct erab_config *out, const struct erab_option *table, con
                    struct erab_error *error);
 void runner_options_deinit(struct erab_config *config);
 
+/* policy.c: the whole life of a policy's process; its exit code. */
+int runner_policy(int fd);
+/* The policies of a module, for people. */
+void runner_policy_print(const struct erab_module *module);
+
 extern const struct erab_host runner_host;
 void runner_log(erab_self *self, enum erab_log_level level, const char *text);
 void runner_run_posts(erab_self *self);

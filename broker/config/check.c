@@ -207,6 +207,14 @@ static void check_rest(struct check *k)
         if (!c->local.mark.line)
             fault(k, a->mark, "adapters need the section 'local' with its ipc endpoint");
     }
+    for (size_t i = 0; i < c->n_policies; i++) {
+        struct erabi_config_policy *p = &c->policies[i];
+        if (!p->instance[0])
+            erabi_copy_text(p->instance, sizeof(p->instance), p->name);
+        for (size_t j = 0; j < i; j++)
+            if (p->name[0] && strcmp(c->policies[j].instance, p->instance) == 0)
+                fault(k, p->mark, "the policy '%s' stands twice; name one of them by `instance`", p->instance);
+    }
     for (size_t i = 0; i < c->heads.n_to; i++)
         need_party(k, c->heads.mark, "heads: to", c->heads.to[i]);
 }

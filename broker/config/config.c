@@ -22,12 +22,6 @@ static unsigned choose_listener(const char *name)
     return (unsigned)erab_interface_from_name(name);
 }
 
-static unsigned choose_policy(const char *name)
-{
-    enum erab_interface v = erab_interface_from_name(name);
-    return v == ERAB_IF_INTERNAL ? 0 : (unsigned)v; /* r1 judges that one too */
-}
-
 static unsigned choose_type(const char *name)
 {
     return (unsigned)erab_type_from_name(name);
@@ -146,6 +140,20 @@ static const struct erabi_option adapter_table[] = {
     {0},
 };
 
+static const struct erabi_option policy_table[] = {
+    {"name", ERABI_OPT_ID, AT(policy, name), .required = true, .right = "a policy as r1 or quota", .shorthand = true},
+    {"instance", ERABI_OPT_ID, AT(policy, instance), .right = "a name of your choice"},
+    {"module", ERABI_OPT_TEXT, AT(policy, module), .check = check_path, .right = PATH_RIGHT},
+    {"deadline_ms", ERABI_OPT_U64, AT(policy, deadline_ms), .min = 10, .max = 30000, .fallback = 1000,
+     .right = "milliseconds, 10 to 30000, usually 1000"},
+    {"interfaces", ERABI_OPT_MASK, AT(policy, interfaces), .choose = choose_interface,
+     .right = "a list of r1 r2 r3 r4 r5 internal info"},
+    {"types", ERABI_OPT_MASK, AT(policy, types), .choose = choose_type,
+     .right = "a list of message types as [dispatch, opt]"},
+    {"options", ERABI_OPT_PAIRS, LIST_AT(policy, options), .max = 256, .right = "names and values"},
+    {0},
+};
+
 #define LIMIT(name, least, most, usual)                                                                      \
     {#name, ERABI_OPT_U64, AT(limits, name), .min = least, .max = most, .fallback = usual,                   \
      .right = "a whole number, " #least " to " #most ", usually " #usual}
@@ -183,8 +191,8 @@ static const struct erabi_option top_table[] = {
      .item_size = sizeof(struct erabi_config_group), .right = "a list of sections"},
     {"adapters", ERABI_OPT_SECTIONS, TOP_LIST(adapters), .max = 64, .table = adapter_table,
      .item_size = sizeof(struct erabi_config_adapter), .right = "a list of sections"},
-    {"policies", ERABI_OPT_MASK, TOP(policies), .required = true, .choose = choose_policy,
-     .right = "a list of r1 r2 r3 r4 r5 info"},
+    {"policies", ERABI_OPT_SECTIONS, TOP_LIST(policies), .required = true, .min = 1, .max = 64, .table = policy_table,
+     .item_size = sizeof(struct erabi_config_policy), .right = "a list as [r1, r2, r3, r4, r5, info]"},
     {"limits", ERABI_OPT_SECTION, TOP(limits), .table = limits_table, .right = "a section"},
     {"heads", ERABI_OPT_SECTION, TOP(heads), .table = heads_table, .right = "a section"},
     {0},

@@ -92,6 +92,19 @@ struct erabi_config_adapter {
     size_t n_options;
 };
 
+/* One judge, in the order of the file. Which names and options there are is known to policy/build.c. */
+struct erabi_config_policy {
+    struct erabi_mark mark;
+    erabi_party_text name;     /* of the policy, shipped or in `module` */
+    erabi_party_text instance; /* for the log; as `name` when not given */
+    char *module;              /* NULL: shipped with the broker; else the file that erab-runner loads */
+    uint64_t deadline_ms;      /* for a vote that comes later */
+    uint64_t interfaces;       /* bits 1 << enum erab_interface that it is asked on; 0 = all */
+    uint64_t types;            /* bits 1 << enum erab_type that it is asked about; 0 = all */
+    struct erabi_option_pair *options;
+    size_t n_options;
+};
+
 struct erabi_config_limits {
     struct erabi_mark mark;
     uint64_t connections;             /* [8192] */
@@ -124,7 +137,8 @@ struct erabi_config {
     size_t n_groups;
     struct erabi_config_adapter *adapters;
     size_t n_adapters;
-    uint64_t policies; /* bits 1 << ERAB_IF_R1 .. R5, ERAB_IF_INFO */
+    struct erabi_config_policy *policies;
+    size_t n_policies;
     struct erabi_config_limits limits;
     struct erabi_config_heads heads;
 };

@@ -189,17 +189,57 @@ static size_t item_size(const struct erabi_option *o)
 static void fill_section(struct fill *f, const struct erabi_option *table, void *base,
                          const struct erabi_yaml_node *map);
 
+/* The items one by one with their places, and joined by spaces. */
+static bool fill_items(struct fill *f, const struct erabi_option *o, struct erabi_option_pair *pair,
+                       const struct erabi_yaml_node *list)
+{
+    size_t size = 1;
+    for (const struct erabi_yaml_node *n = list->first; n; n = n->next) {
+        if (n->kind != ERABI_YAML_SCALAR)
+            return wrong(f, n->mark, o, "one value is needed for each entry of a list");
+        size += strlen(n->text) + 1;
+    }
+    pair->items = calloc(list->n + 1, sizeof(*pair->items));
+    pair->item_marks = calloc(list->n + 1, sizeof(*pair->item_marks));
+    pair->value = calloc(1, size);
+    if (!pair->items || !pair->item_marks || !pair->value)
+        return wrong(f, list->mark, o, "no memory");
+    char *at = pair->value;
+    for (const struct erabi_yaml_node *n = list->first; n; n = n->next) {
+        pair->item_marks[pair->n_items] = n->mark;
+        pair->items[pair->n_items] = strdup(n->text);
+        if (!pair->items[pair->n_items++])
+            return wrong(f, n->mark, o, "no memory");
+        at += snprintf(at, size - (size_t)(at - pair->value), "%s%s", at == pair->value ? "" : " ", n->text);
+    }
+    return true;
+}
+
 static void fill_pair(struct fill *f, const struct erabi_option *o, struct erabi_option_pair *pair,
                       const struct erabi_yaml_node *node)
 {
-    if (node->kind != ERABI_YAML_SCALAR) {
-        wrong(f, node->mark, o, "one value is needed for each name");
-        return;
-    }
+    pair->key_mark = node->key_mark;
+    pair->mark = node->mark;
     pair->key = strdup(node->key);
-    pair->value = strdup(node->text);
-    if (!pair->key || !pair->value)
-        wrong(f, node->mark, o, "no memory");
+    if (node->kind == ERABI_YAML_LIST) {
+        fill_items(f, o, pair, node);
+    } else if (node->kind == ERABI_YAML_SCALAR) {
+        pair->value = strdup(node->text);
+        if (!pair->key || !pair->value)
+            wrong(f, node->mark, o, "no memory");
+    } else {
+        wrong(f, node->mark, o, "one value or a list is needed for each name");
+    }
+}
+
+static void free_pair(struct erabi_option_pair *pair)
+{
+    free(pair->key);
+    free(pair->value);
+    for (size_t i = 0; i < pair->n_items; i++)
+        free(pair->items[i]);
+    free(pair->items);
+    free(pair->item_marks);
 }
 
 static void fill_list(struct fill *f, const struct erabi_option *o, void *base, const struct erabi_yaml_node *node)
@@ -277,6 +317,13 @@ static void fill_fallback(const struct erabi_option *o, void *base)
 static void fill_section(struct fill *f, const struct erabi_option *table, void *base,
                          const struct erabi_yaml_node *map)
 {
+    if (map->kind == ERABI_YAML_SCALAR && table->shorthand) {
+        *(struct erabi_mark *)base = map->mark;
+        fill_scalar(f, table, field(base, table->offset), map);
+        for (const struct erabi_option *o = table + 1; o->key; o++)
+            fill_fallback(o, base);
+        return;
+    }
     if (map->kind != ERABI_YAML_MAP) {
         erabi_config_error(f->errors, f->file, map->mark, "a section is needed here, beginning with '%s:'", table->key);
         f->failed = true;
@@ -320,8 +367,7 @@ static void free_list(const struct erabi_option *o, void *base)
         if (o->kind == ERABI_OPT_SECTIONS) {
             erabi_options_free(o->table, item);
         } else if (o->kind == ERABI_OPT_PAIRS) {
-            free(((struct erabi_option_pair *)item)->key);
-            free(((struct erabi_option_pair *)item)->value);
+            free_pair(item);
         }
     }
     free(items);

@@ -16,14 +16,18 @@ enum erabi_option_kind {
     ERABI_OPT_KEYS,     /* list: uint8_t (*)[32] and count */
     ERABI_OPT_IDS,      /* list: char (*)[ERAB_PARTY_MAX + 1] and count */
     ERABI_OPT_CHOICES,  /* list: unsigned int * and count, in order */
-    ERABI_OPT_PAIRS,    /* mapping of scalars: struct erabi_option_pair * and count */
+    ERABI_OPT_PAIRS,    /* mapping of scalars or lists of them: struct erabi_option_pair * and count */
     ERABI_OPT_SECTION,  /* a struct in place, by `table` */
     ERABI_OPT_SECTIONS, /* list: structs of `item_size` by `table`, and count */
 };
 
 struct erabi_option_pair {
     char *key;
-    char *value;
+    char *value; /* of a list: its items with spaces between */
+    struct erabi_mark key_mark, mark;
+    char **items; /* of a list, NULL-ended; else NULL */
+    struct erabi_mark *item_marks;
+    size_t n_items;
 };
 
 struct erabi_option {
@@ -39,6 +43,7 @@ struct erabi_option {
     const char *right; /* what would be right, for the error */
     const struct erabi_option *table;
     size_t item_size;
+    bool shorthand; /* first of a table: a scalar in place of the section is this option alone */
 };
 
 /* Fills `base` (zeroed by the caller) from a mapping. Adds every fault to `errors`; false when there was one. What was

@@ -16,7 +16,6 @@
 #define BACKOFF_FIRST_MS 1000u
 #define BACKOFF_MAX_MS   60000u
 #define STOP_MS          14000u /* the runner itself ends after 12 s */
-#define PATH_BYTES       4096u
 
 struct erabi_runner {
     uv_loop_t *loop;
@@ -93,10 +92,9 @@ static int document_fd(const struct erabi_runner *runner)
     return r < 0 ? r : fd;
 }
 
-/* Beside erabd; in a build tree beside its folder. */
-static int runner_path(char path[PATH_BYTES])
+int erabi_runner_path(char path[ERABI_RUNNER_PATH])
 {
-    char exe[PATH_BYTES];
+    char exe[ERABI_RUNNER_PATH];
     size_t size = sizeof(exe);
     int r = uv_exepath(exe, &size);
     if (r < 0)
@@ -107,7 +105,7 @@ static int runner_path(char path[PATH_BYTES])
     *slash = '\0';
     const char *const places[] = {"erab-runner", "../runner/erab-runner"};
     for (size_t i = 0; i < 2; i++)
-        if (snprintf(path, PATH_BYTES, "%s/%s", exe, places[i]) < (int)PATH_BYTES && access(path, X_OK) == 0)
+        if (snprintf(path, ERABI_RUNNER_PATH, "%s/%s", exe, places[i]) < (int)ERABI_RUNNER_PATH && access(path, X_OK) == 0)
             return 0;
     return -ENOENT;
 }
@@ -169,8 +167,8 @@ static void on_exit_of(uv_process_t *process, int64_t status, int signal)
 
 static void start_process(struct erabi_runner *runner)
 {
-    char path[PATH_BYTES];
-    int r = runner_path(path);
+    char path[ERABI_RUNNER_PATH];
+    int r = erabi_runner_path(path);
     _close_ int fd = r < 0 ? -1 : document_fd(runner);
     if (r == 0 && fd < 0)
         r = fd;

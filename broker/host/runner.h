@@ -10,7 +10,12 @@
 
 #include "config/config.h"
 
+#define ERABI_RUNNER_PATH 4096u
+
 struct erabi_runner;
+
+/* Where erab-runner is: beside this program, or in a build tree beside its folder. 0 or a negative errno. */
+int erabi_runner_path(char path[ERABI_RUNNER_PATH]);
 
 struct erabi_runner_wiring {
     const char *hub;                    /* owner's party id */

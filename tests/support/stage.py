@@ -57,6 +57,8 @@ def telemetry(resource="group", kw=-1.5):
 class Stage:
     """coordinator.rest with its application, alder and birch on R3, retail on R2."""
 
+    policies = None  # of the configuration, where a test file needs others than r1 to r5
+
     def __init__(self):
         self.folder = tempfile.mkdtemp(prefix="erab-flow-")
         self.net = Network(self.folder, os.environ["ERAB_BUILD"], SOURCE)
@@ -68,6 +70,8 @@ class Stage:
         b.party("birch", "ra", "birch", interfaces=["r3"])
         b.party("retail", "retailer", "example-retail", interfaces=["r2"])
         b.config["groups"] = [{"id": "all-ra", "owner": "coordinator.rest", "members": ["alder", "birch"]}]
+        if self.policies:
+            b.config["policies"] = self.policies
         b.start()
         self.clients = []
 

@@ -11,6 +11,7 @@
 extern "C" {
 #endif
 
+struct erab_verdict; /* <erab/policy.h> */
 typedef struct erab_self erab_self;   /* the instance, as the host knows it */
 typedef struct erab_timer erab_timer;
 typedef struct erab_watch erab_watch;
@@ -70,6 +71,9 @@ struct erab_host {
     const char *const *(*parties)(erab_self *self);
     /* After stop: no callback, timer, watch or thread of the instance is left. */
     void (*quiesced)(erab_self *self);
+    /* For policies: the vote of a call that decide() left PENDING. ABSTAIN, ALLOW or DENY; anything else is a
+     * DENY. Its texts are copied. A call that is over or was never pending is ignored. */
+    void (*decide)(erab_self *self, erab_call call, const struct erab_verdict *verdict);
 };
 
 #ifdef __cplusplus

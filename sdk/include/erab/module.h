@@ -52,6 +52,8 @@ struct erab_config {
 struct erab_error {
     uint32_t size;
     char text[508];
+    char option[60]; /* the option that it is about, "" for none: the host finds its line */
+    uint32_t item;   /* of a list, counted from 1; 0: the whole option */
 };
 
 struct erab_adapter; /* <erab/adapter.h> */

@@ -2,7 +2,13 @@
  *
  * Combination is the host's and fixed: the first DENY ends it, at least one ALLOW is needed, and silence of
  * all, an error or a missed deadline is a DENY. Functions of an instance run on one thread and are never
- * re-entered. decide() of a policy inside the broker must not block. */
+ * re-entered. decide() of a policy inside the broker must not block: it may answer PENDING and give its vote
+ * later through host->decide(), once, before the deadline of the configuration. A PENDING vote is not
+ * waited for when too many wait already (it counts as DENY). What `request` points to is there until decide()
+ * returns; a policy that votes later copies what it needs.
+ *
+ * ERAB_POLICY_CACHEABLE: the vote depends on nothing but link, type, category, is_signed, is_local and the
+ * exercise mark; the host asks once and remembers. With ERAB_NEEDS_BODY the flag has no effect. */
 #ifndef ERAB_POLICY_H
 #define ERAB_POLICY_H
 
@@ -32,14 +38,15 @@ struct erab_policy_request {
     const struct erab_header *header;
     const ProtobufCMessage *body; /* only with ERAB_NEEDS_BODY, else NULL */
     uint64_t now_ms;
+    uint32_t body_size;           /* bytes of the body as sent */
 };
 
 struct erab_verdict {
     uint32_t size;
     enum erab_vote vote; /* ABSTAIN at call */
     enum erab_reason reason;
-    const char *section; /* of the guideline, static text */
-    const char *detail;  /* static text */
+    const char *section; /* of the guideline; static text */
+    const char *detail;  /* static text; of a policy that is not cacheable also one that lasts until its next call */
 };
 
 struct erab_policy {
@@ -60,6 +67,9 @@ struct erab_policy {
     void (*decide)(void *instance, erab_call call, const struct erab_policy_request *request,
                    struct erab_verdict *verdict);
     void (*fini)(void *instance); /* or NULL */
+    /* The deadline of a PENDING call has passed, or its message is gone: it counts as denied, and a later
+     * host->decide() of it is ignored. NULL, or not there in a shorter struct. */
+    void (*cancel)(void *instance, erab_call call);
 };
 
 #ifdef __cplusplus

@@ -66,6 +66,8 @@ extern "C" {
     /* rules */                                                                                              \
     X(POLICY_SILENT, "policy-silent", 0)                                                                     \
     X(POLICY_DENIED, "policy-denied", 0)                                                                     \
+    X(POLICY_DEADLINE, "policy-deadline", 1)                                                                 \
+    X(CONSENT_MISSING, "consent-missing", 0)                                                                 \
     X(CATEGORY_REFUSED, "category-refused", 0)                                                               \
     X(WINDOW_UNBOUNDED, "window-unbounded", 0)                                                               \
     X(WINDOW_PAST, "window-past", 0)                                                                         \

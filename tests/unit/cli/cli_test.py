@@ -37,6 +37,52 @@ class Cli(unittest.TestCase):
         run("key", "new", "alder", self.path("k"))
         self.assertEqual(run("key", "new", "alder", self.path("k"))[0], 1)
 
+    def policy_test(self, cases, *words):
+        here = os.path.dirname(os.path.abspath(__file__))
+        example = os.path.join(here, "../../../examples/policies/fifty_rules.yaml")
+        with open(self.path("t"), "w") as file:
+            json.dump({"configuration": example, "profile": os.path.join(here, "../../../profiles/erab-1.2-draft.yaml"),
+                       "cases": cases}, file)
+        return run("policy", "test", self.path("t"), *words)
+
+    CHARGE = {"name": "charge", "from": "gateway-01", "to": "battery-01", "type": "device-command",
+              "body": {"action": "charge", "power_w": 1000, "start_ms": "now", "end_ms": "now+1h"}}
+
+    def test_policy_test_explains_every_vote(self):
+        code, out, _ = self.policy_test([{**self.CHARGE, "expect": "allow"}], "--json")
+        answer = json.loads(out)
+        self.assertEqual((code, answer["ok"], answer["failed"]), (0, True, 0))
+        result = answer["results"][0]
+        self.assertEqual((result["verdict"], result["by"], result["section"]), ("allow", "r5", "3.6.5"))
+        self.assertEqual([v["policy"] for v in result["votes"]], ["r2", "r3", "r4", "r5", "privacy", "quota", "safety"])
+        self.assertEqual(result["votes"][3]["section"], "3.6.5")
+
+    def test_policy_test_fails_when_an_expectation_is_not_met(self):
+        code, out, _ = self.policy_test([{**self.CHARGE, "expect": "deny"}])
+        self.assertEqual(code, 1)
+        self.assertIn("FAIL", out)
+        self.assertIn("expected: expect deny", out)
+        self.assertEqual(self.policy_test([{**self.CHARGE, "expect": "allow", "section": "3.1"}])[0], 1)
+
+    def test_policy_test_tells_what_it_cannot_read(self):
+        for change, what in (({"from": "nobody"}, "needs a party"), ({"type": "x"}, "a message type"),
+                             ({"expekt": "deny"}, "'expekt' is not known"), ({"reason": "x"}, "no reason code"),
+                             ({"body": {"action": "charge", "wat": 1}}, "is no field of DeviceCommand"),
+                             ({"body": {"action": "charge"}}, "start_ms is needed"),
+                             ({"body": {"action": "leap", "start_ms": 1, "end_ms": 2}}, "'leap' is not taken")):
+            code, _, err = self.policy_test([{**self.CHARGE, **change}])
+            self.assertEqual(code, 1, what)
+            self.assertIn(what, err)
+            self.assertRegex(err, r"^\S+:\d+:\d+: ")
+        self.assertEqual(self.policy_test([])[0], 1)
+
+    def test_policy_list_prints_the_options(self):
+        code, out, _ = run("policy", "list", "--json")
+        self.assertEqual(code, 0)
+        names = {p["name"]: [o["name"] for o in p["options"]] for p in json.loads(out)["policies"]}
+        self.assertEqual(list(names), ["r1", "r2", "r3", "r4", "r5", "info", "quota", "safety", "privacy"])
+        self.assertIn("rules", names["quota"])
+
     def test_config_check_tells_every_fault_with_its_place(self):
         with open(self.path("c"), "w") as file:
             file.write("profil: /p\nowner: {party: A}\n")

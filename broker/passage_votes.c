@@ -1,0 +1,79 @@
+/* The passage asks the policies, and waits where one of them votes later. */
+#include "passage.h"
+#include "record.h"
+
+static void take_vote(struct passage *p, struct link *link, const struct erabi_policy_answer *vote)
+{
+    if (vote->verdict.vote == ERAB_ALLOW)
+        return;
+    link->reason = vote->verdict.reason;
+    erabi_policy_text(p->kept_section, sizeof(p->kept_section), vote->verdict.section);
+    erabi_policy_text(p->kept_detail, sizeof(p->kept_detail), vote->verdict.detail);
+    p->section = p->kept_section;
+    p->detail = p->kept_detail;
+    if (erab_type_lane(p->header.type) != ERAB_LANE_TELEMETRY)
+        erabi_record_verdict(p->pipeline->audit, &p->header, link->to->id, vote->policy, link->reason, p->section,
+                             p->detail);
+}
+
+static void on_vote(void *user, const struct erabi_policy_answer *vote)
+{
+    struct link *link = user;
+    struct passage *p = link->passage;
+    erabi_loop_read(p->pipeline->loop);
+    take_vote(p, link, vote);
+    p->n_waiting--;
+    if (p->n_waiting == 0 && !p->judging)
+        erabi_passage_run(p);
+}
+
+void erabi_passage_ask(struct passage *p, struct link *link)
+{
+    struct erab_policy_request request = {.size = sizeof(request),
+                                          .stage = ERAB_STAGE_INGRESS,
+                                          .interface = link->interface,
+                                          .from_role = p->from->role,
+                                          .to_role = link->to->role,
+                                          .from = p->from->id,
+                                          .to = link->to->id,
+                                          .is_signed = p->is_signed,
+                                          .is_local = p->source->interface == ERAB_IF_NONE,
+                                          .header = &p->header,
+                                          .body = p->body,
+                                          .now_ms = erabi_now_ms(p->pipeline->loop),
+                                          .body_size = (uint32_t)p->envelope.body.size};
+    struct erabi_policy_answer vote;
+    link->passage = p;
+    if (erabi_policy_judge(p->pipeline->policies, &request, p->pipeline->loop->mono_ms, on_vote, link, &vote))
+        p->n_waiting++;
+    else
+        take_vote(p, link, &vote);
+}
+
+bool erabi_passage_hold(struct passage *p)
+{
+    struct erabi_known_table *table = &p->pipeline->known;
+    if (!p->parcel)
+        p->parcel = erabi_parcel_new(&p->header, &p->envelope, p->hash);
+    if (!p->parcel)
+        return false;
+    p->envelope = p->parcel->envelope;
+    if (p->header.type == ERAB_RECEIPT)
+        return true;
+    if (erabi_known_room(table, erab_type_lane(p->header.type), p->from->index))
+        p->known = erabi_known_add(table, &p->header, p->hash);
+    if (p->known)
+        erabi_known_charge(table, p->known, p->from->index);
+    return p->known;
+}
+
+enum erab_reason erabi_passage_look_again(const struct passage *p)
+{
+    if (!p->parcel || (!p->known && p->header.type != ERAB_RECEIPT))
+        return ERAB_REASON_QUEUE_FULL; /* too many messages are remembered */
+    if (p->header.expires_at_ms <= erabi_now_ms(p->pipeline->loop))
+        return ERAB_REASON_EXPIRED;
+    if (p->from->revoked || p->attachment->revoked)
+        return ERAB_REASON_REVOKED;
+    return p->known && p->known->cancelled ? ERAB_REASON_CANCELLED : ERAB_REASON_NONE;
+}

@@ -1,0 +1,69 @@
+/* The judges of this broker: built from the configuration, swapped as a whole, stopped. */
+#include <errno.h>
+
+#include "broker.h"
+#include "plugins.h"
+#include "policy/build.h"
+#include "record.h"
+
+static void on_deadline(uv_timer_t *timer)
+{
+    struct erabi_broker *broker = timer->data;
+    erabi_loop_read(&broker->loop);
+    erabi_policy_tick(&broker->policies, broker->loop.mono_ms, erabi_now_ms(&broker->loop));
+}
+
+static void want_tick(void *user, uint64_t at_ms)
+{
+    struct erabi_broker *broker = user;
+    uint64_t now = broker->loop.mono_ms;
+    if (broker->stopping)
+        return; /* nothing waits any more, and the timer is closing */
+    uv_update_time(broker->uv); /* from now on, not from the turn's beginning: never early */
+    uv_timer_start(&broker->policy_timer, on_deadline, at_ms > now ? at_ms - now : 0, 0);
+}
+
+static void on_policy_event(void *user, const char *instance, const char *what)
+{
+    struct erabi_broker *broker = user;
+    erabi_loop_read(&broker->loop);
+    erabi_record_admin(broker->audit, "policy", instance, what);
+}
+
+int erabi_broker_start_policies(struct erabi_broker *broker)
+{
+    uv_timer_init(broker->uv, &broker->policy_timer);
+    broker->policy_timer.data = broker;
+    broker->policy_host = (struct erabi_policy_host){
+        .loop = broker->uv, .engine = &broker->policies, .on_event = on_policy_event, .user = broker};
+    return erabi_policy_engine_init(&broker->policies, want_tick, broker);
+}
+
+int erabi_broker_load_policies(struct erabi_broker *broker, const struct erabi_config *config, const char *path,
+                               struct erabi_config_errors *errors)
+{
+    struct erabi_policy_source source = {erab_policies_shipped, &broker->policies, erabi_policy_host_open,
+                                         &broker->policy_host};
+    struct erabi_policy_chain *chain;
+    int r = erabi_policy_build(&chain, config, path, &source, broker->policies.chain, errors);
+    if (r == 0)
+        erabi_policy_engine_swap(&broker->policies, chain);
+    return r;
+}
+
+int erabi_broker_check_policies(const struct erabi_config *config, const char *path,
+                                struct erabi_config_errors *errors)
+{
+    struct erabi_policy_source source = {.shipped = erab_policies_shipped};
+    struct erabi_policy_chain *chain;
+    int r = erabi_policy_build(&chain, config, path, &source, NULL, errors);
+    if (r == 0)
+        erabi_policy_chain_unref(chain);
+    return r;
+}
+
+void erabi_broker_stop_policies(struct erabi_broker *broker, void (*done)(void *user))
+{
+    erabi_policy_engine_stop(&broker->policies);
+    erabi_policy_host_stop(&broker->policy_host, done, broker);
+}

@@ -1,0 +1,180 @@
+#!/usr/bin/python3
+"""A vendor's policy in the runner: its votes count, and whatever it does wrong is a refusal and nothing more.
+argv: the module tests/support/vendor_policy.c."""
+import os
+import shutil
+import sys
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "../support"))
+import stage  # noqa: E402
+from stage import cancel, dispatch, opt, plan  # noqa: E402
+
+MODULE = os.path.abspath(sys.argv.pop(1))
+stage.Stage.policies = ["r2", "r3", {"name": "vendor", "module": MODULE, "types": ["dispatch"],
+                                     "options": {"detail": "not on our batteries"}}]
+
+
+def order(app, what):
+    return app.message("dispatch", "alder", dispatch(order=what))
+
+
+def starts(s):
+    return sum(r.get("what") == "admin" and r.get("object") == "vendor" and r["verdict"] == "started"
+               for r in s.broker.audit())
+
+
+def until_asked(s, app):
+    """Orders pass again: the process is there, also after it had to be started anew."""
+    for _ in range(8):
+        before = starts(s)
+        try:
+            app.request(order(app, "allow"))
+            return
+        except stage.Refused as refusal:
+            if "not running" in str(refusal) or "ended" in str(refusal):
+                s.broker.wait_audit(lambda r: starts(s) > before)
+    raise AssertionError("the policy never came back")
+
+
+def the_rest_goes_on(s, app):
+    """What it is not asked about passes while it is gone: another type, another interface."""
+    alder, retail = s.client("alder", "r3"), s.client("retail", "r2")
+    assert alder.request(alder.message("opt", "coordinator.rest", opt()))["state"] == "delivered"
+    assert retail.request(retail.message("plan", "coordinator.rest", plan()))["state"] == "delivered"
+
+
+def refused(s, app, what, reason):
+    message = order(app, what)
+    app.send(message)
+    receipt = app.receipt_for(message, timeout=20)
+    assert (receipt["state"], receipt["reason"]) == ("refused", reason), receipt
+    return receipt
+
+
+def its_refusal_comes_with_its_reason(s):
+    app = s.app()
+    until_asked(s, app)
+    receipt = refused(s, app, "deny", "declined")
+    assert (receipt["section"], receipt["detail"]) == ("3.6.3", "not on our batteries"), receipt
+    s.audited(what="verdict", policy="vendor", reason="declined", section="3.6.3", detail="not on our batteries")
+
+
+def it_may_vote_later(s):
+    app, alder = s.app(), s.client("alder", "r3")
+    until_asked(s, app)
+    message = order(app, "later")
+    app.send(message)
+    app.send(message)  # the same bytes again while it waits: taken once
+    assert app.receipt_for(message)["state"] == "accepted"
+    got = [alder.receive("dispatch"), alder.receive("dispatch")]
+    assert [g.body for g in got].count(message.body) == 1
+    try:
+        extra = alder.receive("dispatch", timeout=1)
+        assert extra.id != message.id, "delivered twice"
+    except stage.Timeout:
+        pass
+
+
+def one_that_never_votes_misses_its_deadline(s):
+    app = s.app()
+    until_asked(s, app)
+    refused(s, app, "silent", "policy-deadline")
+    until_asked(s, app)
+
+
+def one_that_crashes_is_started_again(s):
+    app = s.app()
+    until_asked(s, app)
+    refused(s, app, "crash", "policy-deadline")
+    s.audited(what="admin", act="policy", object="vendor", verdict="ended; is started again")
+    the_rest_goes_on(s, app)
+    until_asked(s, app)
+
+
+def one_that_hangs_is_killed_and_started_again(s):
+    app = s.app()
+    until_asked(s, app)
+    for _ in range(3):
+        refused(s, app, "hang", "policy-deadline")
+    s.audited(what="admin", act="policy", object="vendor", verdict="is silent; killed")
+    the_rest_goes_on(s, app)
+    until_asked(s, app)
+
+
+def one_that_sends_garbage_is_killed(s):
+    app = s.app()
+    until_asked(s, app)
+    refused(s, app, "garbage", "policy-deadline")
+    s.audited(what="admin", act="policy", object="vendor", verdict="answered what is no answer; killed")
+    until_asked(s, app)
+
+
+def a_vote_that_is_none_denies(s):
+    app = s.app()
+    until_asked(s, app)
+    refused(s, app, "no-vote", "policy-denied")
+
+
+def it_cannot_vote_for_calls_that_are_not_its_own(s):
+    app = s.app()
+    until_asked(s, app)
+    refused(s, app, "foreign", "policy-denied")
+
+
+def it_has_no_network_no_files_and_no_children(s):
+    app = s.app()
+    until_asked(s, app)
+    assert refused(s, app, "doors", "declined")["detail"] == "every door is shut"
+
+
+def a_broker_that_stops_waits_for_no_vote(s):
+    app = s.app()
+    until_asked(s, app)
+    app.send(order(app, "silent"))
+    app.send(order(app, "later"))
+
+
+def restarted_with(s, **change):
+    s.broker.process.stop()
+    s.broker.config["policies"] = [*stage.Stage.policies[:2], {**stage.Stage.policies[2], **change}]
+    s.broker.start()
+    return s.app()
+
+
+def what_is_cancelled_while_it_waits_does_not_pass(s):
+    app = restarted_with(s, deadline_ms=20000, options={"slow_ms": 2000})
+    until_asked(s, app)
+    message = order(app, "later")
+    app.send(message)
+    assert app.request(app.message("dispatch-cancel", "alder", cancel("later", message.id)))["state"] == "accepted"
+    receipt = app.receipt_for(message, timeout=20)
+    assert (receipt["state"], receipt["reason"]) == ("refused", "cancelled"), receipt
+
+
+def a_burst_is_judged_whole(s):
+    app = restarted_with(s, deadline_ms=20000)
+    until_asked(s, app)
+    messages = [order(app, "allow") for _ in range(600)]
+    for message in messages:
+        app.send(message)
+    assert {app.receipt_for(m, timeout=30)["state"] for m in messages} == {"accepted"}
+
+
+def a_module_that_others_may_write_judges_nothing(s):
+    copy = os.path.join(s.folder, "vendor.so")
+    shutil.copy(MODULE, copy)
+    os.chmod(copy, 0o666)
+    app = restarted_with(s, module=copy)
+    s.audited(what="admin", act="policy", object="vendor", verdict="ended; is started again")
+    refused(s, app, "allow", "policy-deadline")
+    the_rest_goes_on(s, app)
+
+
+if __name__ == "__main__":
+    stage.run([its_refusal_comes_with_its_reason, it_may_vote_later, one_that_never_votes_misses_its_deadline,
+               one_that_crashes_is_started_again, one_that_hangs_is_killed_and_started_again,
+               one_that_sends_garbage_is_killed, a_vote_that_is_none_denies,
+               it_cannot_vote_for_calls_that_are_not_its_own, it_has_no_network_no_files_and_no_children,
+               a_broker_that_stops_waits_for_no_vote,
+               what_is_cancelled_while_it_waits_does_not_pass, a_burst_is_judged_whole,
+               a_module_that_others_may_write_judges_nothing])
