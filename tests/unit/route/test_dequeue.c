@@ -95,8 +95,9 @@ static int end(void **state)
 
 static void push(enum erab_type type, uint8_t number, struct erabi_link *link)
 {
-    struct erab_header header = {.type = type, .id = {number}, .from = "hub", .to = "alder", .seq = 1, .version = 1,
+    struct erab_header header = {.type = type, .from = "hub", .to = "alder", .seq = 1, .version = 1,
                                  .category = ERAB_OPERATION, .issued_at_ms = 1, .expires_at_ms = 100};
+    erab_id_new(header.id, 1);
     uint8_t bytes[ERAB_HEADER_MAX], hash[ERAB_HASH_SIZE] = {0};
     struct erabi_envelope envelope = {.header = erabi_slice(bytes, erabi_header_encode(&header, bytes)),
                                       .body = erabi_slice(&number, 1)};
