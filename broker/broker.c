@@ -97,6 +97,10 @@ static int load_state(void *user, const char *key, struct erabi_slice value)
     struct erabi_broker *broker = user;
     if (strncmp(key, ERABI_BREAKER_STATE, strlen(ERABI_BREAKER_STATE)) == 0)
         return erabi_breakers_restore(&broker->pipeline, key, value);
+    if (strncmp(key, ERABI_ENROL_STATE, strlen(ERABI_ENROL_STATE)) == 0)
+        return erabi_enrol_load(broker, key + strlen(ERABI_ENROL_STATE), value);
+    if (strncmp(key, ERABI_SERVER_KEY_STATE, strlen(ERABI_SERVER_KEY_STATE)) == 0)
+        return erabi_server_keys_load(broker, key + strlen(ERABI_SERVER_KEY_STATE), value);
     struct erabi_reader r = erabi_reader(value.data, value.size);
     uint64_t floor = erabi_read_u64(&r);
     if (strcmp(key, CLOCK_FLOOR) == 0 && erabi_reader_done(&r) && floor > broker->loop.clock.wall_ms)
@@ -134,6 +138,9 @@ static void on_tick(void *user)
     erabi_policy_tick(&broker->policies, broker->loop.mono_ms, erabi_now_ms(&broker->loop));
     erabi_pipeline_tick(&broker->pipeline);
     erabi_breakers_tick(&broker->pipeline);
+    if (erabi_registry_tick(broker->registry, erabi_now_ms(&broker->loop)))
+        erabi_network_recheck(broker);
+    erabi_server_keys_tick(broker);
     erabi_network_tick(broker);
 }
 
@@ -175,7 +182,11 @@ static int build_pipeline(struct erabi_broker *broker)
                                                       .speaks_for = &owner->index,
                                                       .n_speaks_for = 1,
                                                       .types = UINT64_C(1) << ERAB_AUDIT_HEAD |
-                                                               UINT64_C(1) << ERAB_BREAKER_NOTICE};
+                                                               UINT64_C(1) << ERAB_BREAKER_NOTICE |
+                                                               UINT64_C(1) << ERAB_PARTY_CARD};
+    broker->pipeline.check_card = erabi_rotate_check;
+    broker->pipeline.take_card = erabi_rotate_take;
+    broker->pipeline.card_user = broker;
     r = erabi_breakers_init(&broker->pipeline, erabi_network_trip, broker);
     if (r == 0)
         r = erabi_outlets_init(&broker->pipeline);
@@ -330,6 +341,7 @@ void erabi_broker_deinit(struct erabi_broker *broker)
     erabi_profile_free(broker->profile);
     erabi_config_free(broker->config);
     erab_identity_wipe(&broker->owner);
+    erab_identity_wipe(&broker->next_owner);
     free(broker->gates);
     free(broker->uplinks);
     free(broker->runners);

@@ -11,6 +11,10 @@
 struct erabi_gate {
     enum erab_interface interface;
     struct erabi_listener *listener;
+    uint8_t server_key[ERAB_KEY_SIZE];
+    uint8_t next_key[ERAB_KEY_SIZE]; /* holds too while old_until_ms is not 0 */
+    uint64_t old_until_ms, since_ms;
+    uint32_t version; /* of the owner's card here */
 };
 
 /* An uplink: two dialled connections to another firm part's broker. */
@@ -31,6 +35,9 @@ struct erabi_broker {
     struct erabi_config *config;
     struct erabi_profile *profile;
     struct erab_identity owner;
+    struct erab_identity next_owner; /* follows when owner_until_ms is over; 0: there is none */
+    uint64_t owner_until_ms;
+    uint32_t owner_version;
     struct erabi_registry *registry;
     struct erabi_policy_engine policies;
     uv_timer_t policy_timer; /* the next deadline of a vote */
@@ -52,6 +59,8 @@ struct erabi_broker {
     bool has_head;
     bool revocation_lost; /* the journal did not take the last one: said by the verb, to be repeated */
     uint64_t floor_ms; /* wall clock last persisted */
+    struct erabi_change *changes; /* waiting for the journal */
+    char verb_error[256];         /* what an admin verb's answer borrows */
     int closing; /* parts that still close */
     bool stopping;
 };
@@ -92,6 +101,62 @@ void erabi_network_tick(struct erabi_broker *broker);
 json_t *erabi_breaker_verb_list(void *user, const json_t *request, const char **error);
 json_t *erabi_breaker_verb_trip(void *user, const json_t *request, const char **error);
 json_t *erabi_breaker_verb_close(void *user, const json_t *request, const char **error);
+/* Cuts the sessions whose key is not good any more. */
+void erabi_network_recheck(struct erabi_broker *broker);
+
+/* A change of a party's row on its way through the journal; it counts once it is on disk. */
+struct erabi_change {
+    struct erabi_change *next;
+    struct erabi_broker *broker;
+    struct erabi_party_row row;
+    const char *act;                                /* for the audit */
+    void (*done)(struct erabi_change *c, int result); /* may be NULL; before the change is freed */
+    struct erabi_target *target;                    /* of a Registration: where the answer goes */
+    struct erab_header header;
+    uint8_t hash[ERAB_HASH_SIZE];
+};
+
+/* enrol.c: how a newcomer becomes a party. */
+/* Takes over a heap-allocated change. 0 or a negative errno (then it is freed and nothing happens). */
+int erabi_enrol_change(struct erabi_change *change);
+/* Neither anybody's key nor in a change on its way. */
+bool erabi_enrol_key_free(const struct erabi_broker *broker, const uint8_t key[ERAB_KEY_SIZE]);
+struct erabi_change *erabi_enrol_prepare(struct erabi_broker *broker, const char *act);
+int erabi_enrol_load(struct erabi_broker *broker, const char *id, struct erabi_slice value);
+/* One envelope over a connection of an invitation's seed. */
+void erabi_enrol_receive(struct erabi_broker *broker, struct erabi_session *session, const struct erab_header *header,
+                         const struct erabi_envelope *envelope);
+#define ERABI_ENROL_STATE "party/" /* the journal's states of the rows begin so */
+
+/* cards.c: signed cards tell connected peers the keys of others. */
+void erabi_cards_greet(struct erabi_broker *broker, struct erabi_session *session);
+void erabi_cards_tell(struct erabi_broker *broker, const char *party);
+
+/* The owner's own card, to all who came over this listener. */
+void erabi_cards_tell_own(struct erabi_broker *broker, enum erab_interface interface);
+
+/* server_keys.c: a listener, or the owner, gets newer keys; the older ones hold for a while. */
+json_t *erabi_verb_key_rotate(void *user, const json_t *request, const char **error);
+int erabi_server_keys_load(struct erabi_broker *broker, const char *interface, struct erabi_slice value);
+void erabi_server_keys_tick(struct erabi_broker *broker);
+/* A hub that we dial has told its keys: the next connections go to the newest. */
+void erabi_uplinks_follow(struct erabi_broker *broker, const struct erabi_party_row *row);
+#define ERABI_SERVER_KEY_STATE "server-key/"
+
+/* rotate.c: parties announce the keys that follow theirs. */
+enum erab_reason erabi_rotate_check(void *user, const struct erabi_attachment *source, const struct erab_header *header,
+                                    const Erab__V1__PartyCard *card);
+void erabi_rotate_take(void *user, const struct erabi_attachment *source, const struct erab_header *header,
+                       const Erab__V1__PartyCard *card);
+
+/* party_verbs.c */
+json_t *erabi_verb_party_invite(void *user, const json_t *request, const char **error);
+json_t *erabi_verb_party_list(void *user, const json_t *request, const char **error);
+json_t *erabi_verb_party_show(void *user, const json_t *request, const char **error);
+json_t *erabi_verb_party_approve(void *user, const json_t *request, const char **error);
+json_t *erabi_verb_party_deny(void *user, const json_t *request, const char **error);
+json_t *erabi_verb_party_revoke(void *user, const json_t *request, const char **error);
+
 /* verbs.c: what the admin socket can do. */
 extern const struct erabi_admin_verb erabi_verbs[];
 

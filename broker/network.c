@@ -32,14 +32,11 @@ static enum erabi_admission on_key(void *user, struct erabi_listener *listener, 
 {
     struct erabi_broker *broker = user;
     erabi_loop_read(&broker->loop);
+    bool seed;
+    *reason = erabi_registry_admits(broker->registry, key, erabi_now_ms(&broker->loop), &seed);
+    if (*reason)
+        return *reason == ERAB_REASON_NOT_APPROVED ? ERABI_PUT_OFF : ERABI_REFUSE;
     const struct erabi_attachment *attachment = erabi_registry_key(broker->registry, key);
-    *reason = ERAB_REASON_UNKNOWN_KEY;
-    if (!attachment)
-        return ERABI_REFUSE;
-    if (attachment->revoked) {
-        *reason = ERAB_REASON_REVOKED;
-        return ERABI_REFUSE;
-    }
     if (!belongs(attachment, gate_of(listener))) {
         *reason = ERAB_REASON_WRONG_INTERFACE;
         return ERABI_REFUSE;
@@ -80,6 +77,10 @@ static void on_open(void *user, struct erabi_connection *connection, struct erab
         erabi_connection_cut(connection, all_open ? ERAB_REASON_BREAKER_OPEN : ERAB_REASON_NOT_READY);
         return;
     }
+    bool seed = false;
+    if (!dial) /* the seed may have been used since its handshake began: then it is cut by the next tick */
+        erabi_registry_admits(broker->registry, erabi_connection_key(connection), erabi_now_ms(&broker->loop), &seed);
+    session->enrolling = seed;
     session->next = broker->sessions;
     broker->sessions = session;
 }
@@ -155,7 +156,10 @@ static uint64_t next_seq(void *user, const char *to)
 static void on_envelope(void *user, struct erabi_session *session, const struct erab_header *header,
                         const struct erabi_envelope *envelope)
 {
-    erabi_pipeline_receive(&((struct erabi_broker *)user)->pipeline, session, header, envelope);
+    if (session->enrolling)
+        erabi_enrol_receive(user, session, header, envelope);
+    else
+        erabi_pipeline_receive(&((struct erabi_broker *)user)->pipeline, session, header, envelope);
 }
 
 static void cut_session(struct erabi_session *session, enum erab_reason reason)
@@ -185,8 +189,10 @@ static void on_bound(void *user, struct erabi_session *session)
     struct erabi_broker *broker = user;
     if (session->group == ERAB_LANES_COMMAND)
         erabi_breakers_connected(&broker->pipeline, session->target->attachment, session->target->interface);
-    if (!session->cut)
-        erabi_target_pump(session->target, broker->loop.mono_ms, erabi_now_ms(&broker->loop));
+    if (session->cut)
+        return;
+    erabi_cards_greet(broker, session);
+    erabi_target_pump(session->target, broker->loop.mono_ms, erabi_now_ms(&broker->loop));
 }
 
 static const char *peer_party(void *user, const struct erabi_session *session)
@@ -209,6 +215,7 @@ static int listen_on(struct erabi_broker *broker, size_t i, enum erab_interface 
         return r;
     }
     broker->gates[i].interface = interface;
+    erabi_copy_bytes(broker->gates[i].server_key, identity.curve_public, ERAB_KEY_SIZE);
     r = erabi_transport_listen(broker->transport, &broker->gates[i].listener, endpoint, identity.curve_secret,
                                &broker->gates[i]);
     erab_identity_wipe(&identity);
@@ -288,9 +295,28 @@ void erabi_network_cut(struct erabi_broker *broker, uint32_t party, enum erab_re
     }
 }
 
+void erabi_network_recheck(struct erabi_broker *broker)
+{
+    for (struct erabi_session *s = broker->sessions; s; s = s->next) {
+        bool seed;
+        if (s->cut || s->dialled || s->enrolling)
+            continue;
+        enum erab_reason reason = erabi_registry_admits(broker->registry, erabi_connection_key(s->connection),
+                                                        erabi_now_ms(&broker->loop), &seed);
+        if (reason)
+            on_offence(broker, s, reason, "this key is not good any more");
+    }
+}
+
+/* Time for one Registration and its answer. */
+#define ENROLLING_MS 10000u
+
 void erabi_network_tick(struct erabi_broker *broker)
 {
-    for (struct erabi_session *s = broker->sessions; s; s = s->next)
+    for (struct erabi_session *s = broker->sessions; s; s = s->next) {
+        if (!s->cut && s->enrolling && broker->loop.mono_ms - s->opened_ms > ENROLLING_MS)
+            on_offence(broker, s, ERAB_REASON_AGE_LIMIT, "an invitation's connection is short");
         if (!s->cut)
             erabi_session_tick(&broker->session_host, s);
+    }
 }

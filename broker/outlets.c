@@ -29,7 +29,7 @@ static void collect_locals(struct erabi_pipeline *pipeline)
 int erabi_outlets_init(struct erabi_pipeline *pipeline)
 {
     const struct erabi_config *config = pipeline->config;
-    size_t n = erabi_registry_count(pipeline->registry);
+    size_t n = erabi_registry_capacity(pipeline->registry);
     erabi_gather_init(&pipeline->gathers);
     pipeline->outlets = calloc(n * ERAB_IF_COUNT, sizeof(*pipeline->outlets));
     pipeline->seqs = calloc(n, sizeof(*pipeline->seqs));
@@ -117,8 +117,7 @@ struct erabi_target *erabi_pipeline_target(struct erabi_pipeline *pipeline, uint
     struct erabi_target **slot = &pipeline->outlets[party * ERAB_IF_COUNT + interface];
     if (*slot)
         return *slot;
-    const uint8_t *key = erabi_registry_key_of(pipeline->registry, party);
-    const struct erabi_attachment *a = key ? erabi_registry_key(pipeline->registry, key) : NULL;
+    const struct erabi_attachment *a = erabi_registry_attachment_of(pipeline->registry, party);
     if (!a)
         return NULL;
     bool local = a->kind == ERABI_ATTACH_ADAPTER || a->kind == ERABI_ATTACH_LOCAL;

@@ -46,6 +46,8 @@ static enum step step_from(struct passage *p)
         return refuse(p, ERAB_REASON_FROM_NOT_YOURS, "3.6", "this key does not speak for the party named in from");
     if (p->from->revoked || p->attachment->revoked)
         return refuse(p, ERAB_REASON_REVOKED, "3.6", "the party is revoked");
+    if (p->from->waiting)
+        return refuse(p, ERAB_REASON_NOT_APPROVED, "3.6", "the party is not approved");
     if (!(p->attachment->types >> p->header.type & 1))
         return refuse(p, ERAB_REASON_TYPE_NOT_YOURS, "", "this attachment may not send the type");
     return NEXT;
@@ -157,13 +159,14 @@ static void link_interface(struct passage *p, struct link *link)
 /* What the broker takes itself, not an application of its owner. */
 static bool taken_here(const struct passage *p)
 {
-    return p->header.type == ERAB_AUDIT_HEAD && strcmp(p->header.to, p->pipeline->owner->party) == 0;
+    return (p->header.type == ERAB_AUDIT_HEAD || p->header.type == ERAB_PARTY_CARD) &&
+           strcmp(p->header.to, p->pipeline->owner->party) == 0;
 }
 
 static void judge_link(struct passage *p, struct link *link)
 {
     const char *from = p->header.from;
-    if (!link->to)
+    if (!link->to || link->to->waiting)
         link->reason = ERAB_REASON_RECIPIENT_UNKNOWN;
     else
         link_interface(p, link);
@@ -191,8 +194,15 @@ static void link_target(struct passage *p, struct link *link)
         link->reason = ERAB_REASON_BREAKER_OPEN;
     if (!link->reason && !erabi_breakers_pass(p->pipeline, p->from, link->to, link->interface, &p->header))
         link->reason = ERAB_REASON_BREAKER_OPEN;
-    if (link->reason || taken_here(p))
+    if (link->reason)
         return;
+    if (taken_here(p)) {
+        if (p->header.type == ERAB_PARTY_CARD)
+            link->reason = p->body ? p->pipeline->check_card(p->pipeline->card_user, p->attachment, &p->header,
+                                                             (const void *)p->body)
+                                   : ERAB_REASON_NOT_SUPPORTED;
+        return;
+    }
     link->target = erabi_pipeline_target(p->pipeline, link->to->index, link->interface, p->header.type);
     if (!link->target) {
         link->reason = ERAB_REASON_RECIPIENT_UNKNOWN;
@@ -366,7 +376,10 @@ static enum step step_deliver(struct passage *p)
     if (p->header.type == ERAB_RECEIPT && p->body)
         erabi_followup_receipt(pipeline, p->source, p->from, &p->header, (const void *)p->body);
     if (taken_here(p) && p->body) {
-        erabi_heads_take(pipeline, &p->header, (const void *)p->body);
+        if (p->header.type == ERAB_PARTY_CARD)
+            pipeline->take_card(pipeline->card_user, p->attachment, &p->header, (const void *)p->body);
+        else
+            erabi_heads_take(pipeline, &p->header, (const void *)p->body);
         erabi_journal_outbox_done(pipeline->journal, p->links[0].row);
     }
     for (size_t i = 0; i < p->n_links; i++) {

@@ -49,6 +49,12 @@ struct erabi_pipeline {
     uint64_t *seqs;                /* by party index: of the broker's own answers */
     struct erabi_attachment self; /* of what the broker says for its owner */
     size_t passages;
+    /* A PartyCard addressed to the owner is the broker's to take: may it be, and taking it once it is on disk. */
+    enum erab_reason (*check_card)(void *user, const struct erabi_attachment *source, const struct erab_header *header,
+                                   const Erab__V1__PartyCard *card);
+    void (*take_card)(void *user, const struct erabi_attachment *source, const struct erab_header *header,
+                      const Erab__V1__PartyCard *card);
+    void *card_user;
 };
 
 /* Allocates the tables above for the registry and the configuration that are set. 0 or -ENOMEM. */

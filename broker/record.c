@@ -119,3 +119,12 @@ void erabi_record_admin(struct erabi_audit *audit, const char *act, const char *
     struct erabi_audit_field fields[] = {FIELD("act", act), FIELD("object", object), FIELD("verdict", verdict)};
     erabi_audit_write(audit, "admin", fields, sizeof(fields) / sizeof(fields[0]));
 }
+
+void erabi_record_party(struct erabi_audit *audit, const char *act, const char *party, const char *verdict,
+                        const char *operator, const char *statement, const char *signature)
+{
+    struct erabi_audit_field fields[] = {FIELD("act", act),           FIELD("object", party),
+                                         FIELD("verdict", verdict),   FIELD("operator", operator),
+                                         FIELD("statement", statement), FIELD("signature", signature)};
+    erabi_audit_write(audit, "admin", fields, statement[0] ? 6 : operator[0] ? 4 : 3);
+}

@@ -25,5 +25,8 @@ void erabi_record_connection(struct erabi_audit *audit, const char *verdict, con
 /* What became of a link; `by`: "broker" or "operator". The owner of the broker stands first. */
 void erabi_record_breaker(struct erabi_audit *audit, const struct erabi_link *link, const char *owner, const char *by);
 void erabi_record_admin(struct erabi_audit *audit, const char *act, const char *object, const char *verdict);
+/* What happened to a party's place in the registry: by whom, with the signed statement ("" where there is none). */
+void erabi_record_party(struct erabi_audit *audit, const char *act, const char *party, const char *verdict,
+                        const char *operator, const char *statement, const char *signature);
 
 #endif

@@ -1,8 +1,5 @@
 /* What the admin socket can do. */
-#include <errno.h>
-
 #include "broker.h"
-#include "record.h"
 
 static json_t *health(void *user, const json_t *request, const char **error)
 {
@@ -32,38 +29,15 @@ static json_t *health(void *user, const json_t *request, const char **error)
                      "peers", peers);
 }
 
-static json_t *party_revoke(void *user, const json_t *request, const char **error)
-{
-    struct erabi_broker *broker = user;
-    erabi_loop_read(&broker->loop);
-    const char *id = json_string_value(json_object_get(request, "party"));
-    if (!id || !erab_party_valid(id)) {
-        *error = "party: a party id is needed";
-        return NULL;
-    }
-    const struct erabi_registry_party *party = erabi_registry_party(broker->registry, id);
-    bool again = broker->revocation_lost;
-    broker->revocation_lost = false;
-    int r = erabi_registry_revoke(broker->registry, id);
-    if (r == 1 && again) /* revoked in memory only: this is the repetition that was asked for */
-        broker->revocation_lost = erabi_journal_revoke(broker->journal, id, erabi_now_ms(&broker->loop), NULL, NULL) < 0;
-    if (r < 0) {
-        *error = r == -EPERM ? "the owner of the broker cannot be revoked" : "no such party";
-        erabi_record_admin(broker->audit, "party-revoke", id, "refused");
-        return NULL;
-    }
-    erabi_record_admin(broker->audit, "party-revoke", id, r == 1 ? "was revoked already" : "done");
-    erabi_network_cut(broker, party->index, ERAB_REASON_REVOKED);
-    if (broker->revocation_lost) {
-        *error = "cut now, but the journal could not keep it: repeat this when the broker is ready again";
-        return NULL;
-    }
-    return json_pack("{s:s, s:b}", "party", id, "already", r == 1);
-}
-
 const struct erabi_admin_verb erabi_verbs[] = {
     {"health", health},
-    {"party-revoke", party_revoke},
+    {"party-invite", erabi_verb_party_invite},
+    {"party-list", erabi_verb_party_list},
+    {"party-show", erabi_verb_party_show},
+    {"party-approve", erabi_verb_party_approve},
+    {"party-deny", erabi_verb_party_deny},
+    {"party-revoke", erabi_verb_party_revoke},
+    {"key-rotate", erabi_verb_key_rotate},
     {"breaker-list", erabi_breaker_verb_list},
     {"breaker-trip", erabi_breaker_verb_trip},
     {"breaker-close", erabi_breaker_verb_close},

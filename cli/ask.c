@@ -59,7 +59,7 @@ static void print_members(json_t *answer)
     }
 }
 
-static int tell(const struct cli *cli, json_t *answer)
+int cli_tell(const struct cli *cli, json_t *answer)
 {
     if (!answer)
         return cli_refuse(cli, EXIT_UNREACHABLE, "no broker answers on this socket");
@@ -76,12 +76,5 @@ static int tell(const struct cli *cli, json_t *answer)
 
 int cli_health(const struct cli *cli)
 {
-    return tell(cli, cli_ask(cli->words[0], json_pack("{s:s}", "verb", "health")));
-}
-
-int cli_party_revoke(const struct cli *cli)
-{
-    if (!cli->socket)
-        return cli_refuse(cli, EXIT_USAGE, "party revoke needs --socket SOCKET, the broker's admin socket");
-    return tell(cli, cli_ask(cli->socket, json_pack("{s:s, s:s}", "verb", "party-revoke", "party", cli->words[0])));
+    return cli_tell(cli, cli_ask(cli->words[0], json_pack("{s:s}", "verb", "health")));
 }

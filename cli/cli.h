@@ -13,6 +13,8 @@ struct cli {
     int n; /* words after the verb */
     char **words;
     const char *heads, *key, *socket; /* options, NULL when not given */
+    const char *operator, *role, *firm, *kind, *types, *speaks_for, *hours, *endpoint, *state, *fingerprint;
+    const char *server_key, *hub, *overlap;
 };
 
 int cli_key_new(const struct cli *cli);
@@ -22,7 +24,17 @@ int cli_trace(const struct cli *cli);
 int cli_policy_list(const struct cli *cli);
 int cli_policy_test(const struct cli *cli);
 int cli_health(const struct cli *cli);
+int cli_operator_new(const struct cli *cli);
+int cli_party_invite(const struct cli *cli);
+int cli_party_list(const struct cli *cli);
+int cli_party_show(const struct cli *cli);
+int cli_party_approve(const struct cli *cli);
+int cli_party_deny(const struct cli *cli);
 int cli_party_revoke(const struct cli *cli);
+int cli_enroll(const struct cli *cli);
+int cli_key_rotate(const struct cli *cli);
+int cli_server_key_rotate(const struct cli *cli); /* of a broker's listener */
+bool cli_overlap(const char *text, uint64_t *ms);
 int cli_config_check(const struct cli *cli);
 int cli_breaker_list(const struct cli *cli);
 int cli_breaker_trip(const struct cli *cli);
@@ -34,6 +46,10 @@ json_t *cli_ask(const char *path, json_t *request);
 
 /* Prints and releases an answer as one line of JSON. */
 void cli_print(json_t *answer);
+/* One request to the admin socket, one answer; NULL when nobody answers. Releases the request. */
+json_t *cli_ask(const char *socket, json_t *request);
+/* Prints and releases what cli_ask gave; the exit code that follows from it. */
+int cli_tell(const struct cli *cli, json_t *answer);
 /* Tells a refusal on stderr, or as JSON on stdout. */
 int cli_refuse(const struct cli *cli, int code, const char *error);
 #endif

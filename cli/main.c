@@ -13,6 +13,16 @@ static const struct verb {
 } verbs[] = {
     {"key", "new", 2, 2, cli_key_new, "key new PARTY FILE", "make the keys of a party; the file is never overwritten"},
     {"key", "show", 1, 1, cli_key_show, "key show FILE", "print the public keys of a key file"},
+    {"key", "rotate", 2, 2, cli_key_rotate,
+     "key rotate OLD_FILE NEW_FILE --endpoint ENDPOINT --server-key HEX --hub PARTY --role ROLE [--overlap SECONDS]",
+     "announce new keys of a party, signed with the old ones; both hold during the overlap"},
+    {"key", "rotate", 2, 2, cli_key_rotate,
+     "key rotate INTERFACE NEW_FILE --operator FILE --socket SOCKET [--overlap SECONDS]",
+     "give a broker's listener a new server key; clients learn it by a signed card"},
+    {"operator", "new", 2, 2, cli_operator_new, "operator new NAME FILE",
+     "make the key of a person who decides; prints the lines for the configuration"},
+    {"enroll", NULL, 2, 2, cli_enroll, "enroll INVITATION NEW_KEY_FILE",
+     "make one's own keys and register with an invitation; an operator approves"},
     {"config", "check", 1, 1, cli_config_check, "config check FILE", "check a configuration and its profile"},
     {"audit", "verify", 1, 1, cli_audit_verify, "audit verify FILE [--heads FILE] [--key HEX]",
      "check an audit log; --heads finds a cut tail, --key checks the owner's signatures"},
@@ -21,7 +31,18 @@ static const struct verb {
     {"policy", "test", 1, 1, cli_policy_test, "policy test FILE",
      "judge example messages by a configuration, offline, and compare with what the file expects"},
     {"health", NULL, 1, 1, cli_health, "health SOCKET", "ask a broker how it is; done only when it is ready"},
-    {"party", "revoke", 1, 1, cli_party_revoke, "party revoke ID --socket SOCKET",
+    {"party", "invite", 2, 2, cli_party_invite,
+     "party invite ID NEW_FILE --role ROLE --firm FIRM --operator FILE --socket SOCKET\n"
+     "      [--hours N] [--endpoint ENDPOINT] [--kind self|uplink] [--types A,B] [--speaks-for A,B]",
+     "write a one-time invitation for a newcomer"},
+    {"party", "list", 0, 0, cli_party_list, "party list --socket SOCKET [--state STATE]",
+     "every party and its state: active invited expired pending denied revoked"},
+    {"party", "show", 1, 1, cli_party_show, "party show ID --socket SOCKET", "one party with its keys and approvals"},
+    {"party", "approve", 1, 1, cli_party_approve, "party approve ID --operator FILE --socket SOCKET [--fingerprint HEX]",
+     "sign for a registered newcomer; it comes in when enough operators have"},
+    {"party", "deny", 1, 1, cli_party_deny, "party deny ID --operator FILE --socket SOCKET",
+     "refuse a newcomer, or withdraw its invitation"},
+    {"party", "revoke", 1, 1, cli_party_revoke, "party revoke ID --socket SOCKET [--operator FILE]",
      "revoke a party for good and cut its connections"},
     {"breaker", "list", 0, 0, cli_breaker_list, "breaker list --socket SOCKET", "the links that are not closed, and why"},
     {"breaker", "trip", 3, 4, cli_breaker_trip, "breaker trip PARTY INTERFACE PARTY [NOTE] --socket SOCKET",
@@ -62,13 +83,23 @@ static int sort_options(struct cli *cli, int argc, char **argv, bool *help)
     const struct {
         const char *name;
         const char **to;
-    } options[] = {{"--heads", &cli->heads}, {"--key", &cli->key}, {"--socket", &cli->socket}};
+    } options[] = {
+        {"--heads", &cli->heads},           {"--key", &cli->key},
+        {"--socket", &cli->socket},         {"--operator", &cli->operator},
+        {"--role", &cli->role},             {"--firm", &cli->firm},
+        {"--kind", &cli->kind},             {"--types", &cli->types},
+        {"--speaks-for", &cli->speaks_for}, {"--hours", &cli->hours},
+        {"--endpoint", &cli->endpoint},     {"--state", &cli->state},
+        {"--server-key", &cli->server_key}, {"--fingerprint", &cli->fingerprint},
+        {"--hub", &cli->hub},               {"--overlap", &cli->overlap},
+    };
+    const size_t n_options = sizeof(options) / sizeof(options[0]);
     int n = 0;
     for (int i = 1; i < argc; i++) {
         size_t k = 0;
-        while (k < 3 && strcmp(argv[i], options[k].name) != 0)
+        while (k < n_options && strcmp(argv[i], options[k].name) != 0)
             k++;
-        if (k < 3 && i + 1 < argc)
+        if (k < n_options && i + 1 < argc)
             *options[k].to = argv[++i];
         else if (strcmp(argv[i], "--json") == 0)
             cli->json = true;

@@ -219,6 +219,31 @@ static void check_rest(struct check *k)
         need_party(k, c->heads.mark, "heads: to", c->heads.to[i]);
 }
 
+/* Two approvals are two people's: no operator and no key of one stands twice, and none is a party's. */
+static void check_operators(struct check *k)
+{
+    struct erabi_config *c = k->c;
+    for (size_t i = 0; i < c->n_operators; i++) {
+        const struct erabi_config_operator *o = &c->operators[i];
+        if (sodium_is_zero(o->sign_key, ERAB_KEY_SIZE))
+            fault(k, o->mark, "the key of operator '%s' is all zeros or unreadable; see 'erab operator new'", o->name);
+        for (size_t j = 0; j < i; j++) {
+            if (strcmp(c->operators[j].name, o->name) == 0)
+                fault(k, o->mark, "the operator '%s' stands twice", o->name);
+            if (sodium_memcmp(c->operators[j].sign_key, o->sign_key, ERAB_KEY_SIZE) == 0)
+                fault(k, o->mark, "operators '%s' and '%s' have one and the same key; every person has their own",
+                      c->operators[j].name, o->name);
+        }
+        for (size_t j = 0; j < c->n_parties; j++)
+            for (size_t n = 0; n < c->parties[j].n_sign_keys; n++)
+                if (sodium_memcmp(c->parties[j].sign_keys[n], o->sign_key, ERAB_KEY_SIZE) == 0)
+                    fault(k, o->mark, "operator '%s' has the key of party '%s'; make one with 'erab operator new'",
+                          o->name, c->parties[j].id);
+    }
+    if (c->enrolment.mark.line && c->enrolment.approvals > c->n_operators)
+        fault(k, c->enrolment.mark, "approvals: more than there are operators; nobody could ever be approved");
+}
+
 bool erabi_config_check(struct erabi_config *config, const char *file, struct erabi_config_errors *errors)
 {
     struct check k = {.c = config, .file = file, .errors = errors};
@@ -232,6 +257,7 @@ bool erabi_config_check(struct erabi_config *config, const char *file, struct er
         check_party(&k, &config->parties[i]);
     check_listeners(&k);
     check_rest(&k);
+    check_operators(&k);
     free(k.ids);
     return !k.failed;
 }

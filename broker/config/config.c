@@ -171,6 +171,19 @@ static const struct erabi_option heads_table[] = {
     {0},
 };
 
+static const struct erabi_option operator_table[] = {
+    {"name", ERABI_OPT_ID, AT(operator, name), .required = true, .right = "a person's name as an id"},
+    {"sign_key", ERABI_OPT_KEY, AT(operator, sign_key), .required = true,
+     .right = "64 hex digits, as 'erab operator new' prints them"},
+    {0},
+};
+
+static const struct erabi_option enrolment_table[] = {
+    {"approvals", ERABI_OPT_U64, AT(enrolment, approvals), .min = 1, .max = 8, .fallback = 1,
+     .right = "how many operators must approve a newcomer, 1 to 8"},
+    {0},
+};
+
 #define TOP(member)      .offset = offsetof(struct erabi_config, member)
 #define TOP_LIST(member) TOP(member), .count_offset = offsetof(struct erabi_config, n_##member)
 
@@ -195,6 +208,9 @@ static const struct erabi_option top_table[] = {
      .item_size = sizeof(struct erabi_config_policy), .right = "a list as [r1, r2, r3, r4, r5, info]"},
     {"limits", ERABI_OPT_SECTION, TOP(limits), .table = limits_table, .right = "a section"},
     {"heads", ERABI_OPT_SECTION, TOP(heads), .table = heads_table, .right = "a section"},
+    {"operators", ERABI_OPT_SECTIONS, TOP_LIST(operators), .max = 64, .table = operator_table,
+     .item_size = sizeof(struct erabi_config_operator), .right = "a list of sections"},
+    {"enrolment", ERABI_OPT_SECTION, TOP(enrolment), .table = enrolment_table, .right = "a section"},
     {0},
 };
 

@@ -119,6 +119,18 @@ struct erabi_config_heads {
     size_t n_to;
 };
 
+/* Who may decide: a person with an Ed25519 key of their own. */
+struct erabi_config_operator {
+    struct erabi_mark mark;
+    erabi_party_text name;
+    erabi_key_bytes sign_key;
+};
+
+struct erabi_config_enrolment {
+    struct erabi_mark mark;
+    uint64_t approvals; /* different operators needed for a newcomer [1] */
+};
+
 struct erabi_config {
     struct erabi_mark mark;
     struct erabi_config_owner owner;
@@ -141,6 +153,9 @@ struct erabi_config {
     size_t n_policies;
     struct erabi_config_limits limits;
     struct erabi_config_heads heads;
+    struct erabi_config_operator *operators;
+    size_t n_operators;
+    struct erabi_config_enrolment enrolment;
 };
 
 /* All or nothing: 0 and the caller owns *out, or a negative errno with every fault in `errors`. Opens no key file. */

@@ -1,4 +1,4 @@
-#include "identity/registry.h"
+#include "identity/registry_internal.h"
 
 #include <assert.h>
 #include <errno.h>
@@ -11,43 +11,6 @@
 #include "base/cursor.h"
 
 #define ADAPTER_KEYS_MAX 256u
-#define SIGN_KEYS_MAX    8u
-
-struct party {
-    struct erabi_registry_party seen;
-    erabi_party_text id, firm, represented_by;
-    erabi_key_bytes sign_keys[SIGN_KEYS_MAX];
-    const uint8_t *key; /* by which it is reached; in a key row */
-    uint32_t next;      /* in its hash chain */
-};
-
-struct attached {
-    struct erabi_attachment seen;
-    erabi_party_text name;
-    uint32_t *speaks_for;
-};
-
-struct key_row {
-    erabi_key_bytes key;
-    uint32_t attachment;
-    uint32_t next;
-};
-
-struct erabi_registry {
-    uint8_t seed[crypto_shorthash_KEYBYTES]; /* so that nobody outside can choose colliding ids */
-    uint32_t buckets;                        /* a power of two */
-    uint32_t *by_id, *by_key;
-    struct party *parties;
-    uint32_t n_parties, owner;
-    struct attached *attachments;
-    uint32_t n_attachments;
-    struct key_row *keys;
-    uint32_t n_keys, most_keys;
-    struct erabi_config_adapter *adapters; /* names and parties only */
-    size_t n_adapters;
-    erabi_registry_persist persist;
-    void *user;
-};
 
 static uint32_t bucket(const struct erabi_registry *r, const void *bytes, size_t n)
 {
@@ -59,7 +22,7 @@ static uint32_t bucket(const struct erabi_registry *r, const void *bytes, size_t
     return (uint32_t)hash.number & (r->buckets - 1);
 }
 
-static struct party *find_party(const struct erabi_registry *r, const char *id)
+struct party *erabi_reg_party(const struct erabi_registry *r, const char *id)
 {
     uint32_t i = r->by_id[bucket(r, id, strnlen(id, ERAB_PARTY_MAX + 1))];
     while (i != ERABI_PARTY_NONE && strcmp(r->parties[i].id, id) != 0)
@@ -67,7 +30,7 @@ static struct party *find_party(const struct erabi_registry *r, const char *id)
     return i == ERABI_PARTY_NONE ? NULL : &r->parties[i];
 }
 
-static struct key_row *find_key(const struct erabi_registry *r, const uint8_t key[ERAB_KEY_SIZE])
+struct key_row *erabi_reg_key(const struct erabi_registry *r, const uint8_t key[ERAB_KEY_SIZE])
 {
     uint32_t i = r->by_key[bucket(r, key, ERAB_KEY_SIZE)];
     while (i != ERABI_PARTY_NONE && sodium_memcmp(r->keys[i].key, key, ERAB_KEY_SIZE) != 0)
@@ -75,44 +38,76 @@ static struct key_row *find_key(const struct erabi_registry *r, const uint8_t ke
     return i == ERABI_PARTY_NONE ? NULL : &r->keys[i];
 }
 
-static int add_key(struct erabi_registry *r, const uint8_t *key, uint32_t attachment)
+/* The first attachment that speaks for a party is the way to it; a local application speaks for the owner, which is us. */
+static void lead(struct erabi_registry *r, uint32_t attachment)
 {
-    if (find_key(r, key))
-        return -EEXIST;
-    if (r->n_keys == r->most_keys)
-        return -ENOSPC;
-    struct key_row *row = &r->keys[r->n_keys];
-    erabi_copy_bytes(row->key, key, ERAB_KEY_SIZE);
-    row->attachment = attachment;
-    uint32_t *head = &r->by_key[bucket(r, key, ERAB_KEY_SIZE)];
-    row->next = *head;
-    *head = r->n_keys++;
     const struct erabi_attachment *a = &r->attachments[attachment].seen;
     for (size_t i = 0; i < a->n_speaks_for && a->kind != ERABI_ATTACH_LOCAL; i++)
-        if (!r->parties[a->speaks_for[i]].key)
-            r->parties[a->speaks_for[i]].key = row->key;
-    return 0;
+        if (r->parties[a->speaks_for[i]].reached == ERABI_PARTY_NONE)
+            r->parties[a->speaks_for[i]].reached = attachment;
 }
 
-static int add_sign_key(struct party *p, const uint8_t *key)
+int erabi_reg_add_key(struct erabi_registry *r, const uint8_t *key, uint32_t attachment, uint64_t until_ms, bool seed)
 {
-    size_t n = p->seen.n_sign_keys;
-    for (size_t i = 0; i < n; i++)
-        if (sodium_memcmp(p->sign_keys[i], key, ERAB_KEY_SIZE) == 0)
-            return 0;
-    if (n == SIGN_KEYS_MAX)
-        return -ENOSPC;
-    erabi_copy_bytes(p->sign_keys[n], key, ERAB_KEY_SIZE);
-    p->seen.n_sign_keys = n + 1;
-    return 0;
-}
-
-static int add_party(struct erabi_registry *r, const struct erabi_config_party *from)
-{
-    if (find_party(r, from->id))
+    if (erabi_reg_key(r, key))
         return -EEXIST;
+    uint32_t at = r->free_keys;
+    if (at != ERABI_PARTY_NONE)
+        r->free_keys = r->keys[at].next;
+    else if (r->n_keys < r->most_keys)
+        at = r->n_keys++;
+    else
+        return -ENOSPC;
+    struct key_row *row = &r->keys[at];
+    erabi_copy_bytes(row->key, key, ERAB_KEY_SIZE);
+    row->attachment = attachment;
+    row->until_ms = until_ms;
+    row->seed = seed;
+    uint32_t *head = &r->by_key[bucket(r, key, ERAB_KEY_SIZE)];
+    row->next = *head;
+    *head = at;
+    const uint32_t party = r->attachments[attachment].seen.party;
+    if (!seed && (party == ERABI_PARTY_NONE || !r->parties[party].seen.waiting))
+        lead(r, attachment); /* nothing goes to who is not approved, for nobody */
+    return 0;
+}
+
+void erabi_reg_drop_key(struct erabi_registry *r, const uint8_t *key)
+{
+    uint32_t *at = &r->by_key[bucket(r, key, ERAB_KEY_SIZE)];
+    while (*at != ERABI_PARTY_NONE && sodium_memcmp(r->keys[*at].key, key, ERAB_KEY_SIZE) != 0)
+        at = &r->keys[*at].next;
+    if (*at == ERABI_PARTY_NONE)
+        return;
+    uint32_t gone = *at;
+    *at = r->keys[gone].next;
+    r->keys[gone] = (struct key_row){.attachment = ERABI_PARTY_NONE, .next = r->free_keys};
+    r->free_keys = gone;
+}
+
+int erabi_reg_add_sign_key(struct party *p, const uint8_t *key, uint64_t until_ms)
+{
+    size_t n = p->seen.n_sign_keys, i = 0;
+    while (i < n && sodium_memcmp(p->sign_keys[i], key, ERAB_KEY_SIZE) != 0)
+        i++;
+    if (i == ERABI_SIGN_KEYS_MAX)
+        return -ENOSPC;
+    erabi_copy_bytes(p->sign_keys[i], key, ERAB_KEY_SIZE);
+    p->sign_until[i] = until_ms;
+    if (i == n)
+        p->seen.n_sign_keys = n + 1;
+    return 0;
+}
+
+int erabi_reg_add_party(struct erabi_registry *r, const struct erabi_config_party *from)
+{
+    if (erabi_reg_party(r, from->id))
+        return -EEXIST;
+    if (r->n_parties == r->most_parties)
+        return -ENOSPC;
     uint32_t index = r->n_parties;
     struct party *p = &r->parties[index];
+    p->own = p->reached = ERABI_PARTY_NONE;
     erabi_copy_text(p->id, sizeof(p->id), from->id);
     erabi_copy_text(p->firm, sizeof(p->firm), from->firm);
     erabi_copy_text(p->represented_by, sizeof(p->represented_by), from->represented_by);
@@ -130,33 +125,34 @@ static int add_party(struct erabi_registry *r, const struct erabi_config_party *
     *head = index;
     r->n_parties++;
     for (size_t i = 0; i < from->n_sign_keys; i++)
-        if (add_sign_key(p, from->sign_keys[i]) < 0)
+        if (erabi_reg_add_sign_key(p, from->sign_keys[i], ERABI_FOR_EVER) < 0)
             return -ENOSPC;
     return 0;
 }
 
-static int by_number(const void *a, const void *b)
+int erabi_reg_by_number(const void *a, const void *b)
 {
     uint32_t x = *(const uint32_t *)a, y = *(const uint32_t *)b;
     return (x > y) - (x < y);
 }
 
-/* A new attachment speaking for these ids; its index in *out. */
-static int add_attachment(struct erabi_registry *r, enum erabi_attachment_kind kind, uint32_t party, const char *name,
-                          erabi_party_text *ids, size_t n, uint32_t *out)
+int erabi_reg_add_attachment(struct erabi_registry *r, enum erabi_attachment_kind kind, uint32_t party, const char *name,
+                             erabi_party_text *ids, size_t n, uint32_t *out)
 {
+    if (r->n_attachments == r->most_attachments)
+        return -ENOSPC;
     struct attached *a = &r->attachments[r->n_attachments];
     a->speaks_for = calloc(n ? n : 1, sizeof(*a->speaks_for));
     if (!a->speaks_for)
         return -ENOMEM;
     *out = r->n_attachments++;
     for (size_t i = 0; i < n; i++) {
-        const struct party *p = find_party(r, ids[i]);
+        const struct party *p = erabi_reg_party(r, ids[i]);
         if (!p)
             return -ENOENT;
         a->speaks_for[i] = p->seen.index;
     }
-    qsort(a->speaks_for, n, sizeof(*a->speaks_for), by_number);
+    qsort(a->speaks_for, n, sizeof(*a->speaks_for), erabi_reg_by_number);
     erabi_copy_text(a->name, sizeof(a->name), name);
     a->seen = (struct erabi_attachment){
         .kind = kind,
@@ -175,14 +171,15 @@ static int attach_party(struct erabi_registry *r, const struct erabi_config_part
     if (from->attachment.kind == ERABI_ATTACH_NONE)
         return 0;
     uint32_t at;
-    int f = add_attachment(r, (enum erabi_attachment_kind)from->attachment.kind, index, from->id,
+    int f = erabi_reg_add_attachment(r, (enum erabi_attachment_kind)from->attachment.kind, index, from->id,
                            from->attachment.speaks_for, from->attachment.n_speaks_for, &at);
     if (f < 0)
         return f;
+    r->parties[index].own = at;
     r->attachments[at].seen.interfaces = from->attachment.interfaces;
     r->attachments[at].seen.types = from->attachment.types;
     for (size_t i = 0; i < from->n_curve_keys; i++)
-        if ((f = add_key(r, from->curve_keys[i], at)) < 0)
+        if ((f = erabi_reg_add_key(r, from->curve_keys[i], at, ERABI_FOR_EVER, false)) < 0)
             return f;
     return 0;
 }
@@ -190,14 +187,14 @@ static int attach_party(struct erabi_registry *r, const struct erabi_config_part
 /* The other end of a connection that we dial is known by its server key. */
 static int attach_uplink(struct erabi_registry *r, const struct erabi_config_uplink *uplink)
 {
-    const struct party *p = find_party(r, uplink->party);
+    const struct party *p = erabi_reg_party(r, uplink->party);
     if (!p)
         return -ENOENT;
     erabi_party_text id;
     erabi_copy_text(id, sizeof(id), uplink->party);
     uint32_t at;
-    int f = add_attachment(r, ERABI_ATTACH_UPLINK, p->seen.index, id, &id, 1, &at);
-    return f < 0 ? f : add_key(r, uplink->server_key, at);
+    int f = erabi_reg_add_attachment(r, ERABI_ATTACH_UPLINK, p->seen.index, id, &id, 1, &at);
+    return f < 0 ? f : erabi_reg_add_key(r, uplink->server_key, at, ERABI_FOR_EVER, false);
 }
 
 static int copy_adapters(struct erabi_registry *r, const struct erabi_config *config)
@@ -218,19 +215,24 @@ static int copy_adapters(struct erabi_registry *r, const struct erabi_config *co
     return 0;
 }
 
+/* Room for what the configuration names, for ERABI_ENROLLED_MAX newcomers, and for newer keys of all of them. */
 static int make_room(struct erabi_registry *r, const struct erabi_config *config)
 {
-    size_t keys = ADAPTER_KEYS_MAX + config->n_uplinks;
+    size_t keys = ADAPTER_KEYS_MAX + config->n_uplinks * 2 + ERABI_ENROLLED_MAX * (ERABI_ROW_KEYS + 1);
     for (size_t i = 0; i < config->n_parties; i++)
-        keys += config->parties[i].n_curve_keys;
+        keys += config->parties[i].n_curve_keys + (config->parties[i].n_curve_keys ? ERABI_ROW_KEYS : 0);
     r->most_keys = (uint32_t)keys;
-    r->buckets = 64;
-    while (r->buckets < 2 * keys || r->buckets < 2 * config->n_parties)
+    r->most_parties = (uint32_t)config->n_parties + ERABI_ENROLLED_MAX;
+    r->most_attachments = (uint32_t)(config->n_parties + config->n_uplinks) + ADAPTER_KEYS_MAX + ERABI_ENROLLED_MAX;
+    r->free_keys = ERABI_PARTY_NONE;
+    r->next_end_ms = ERABI_FOR_EVER;
+    r->buckets = 4096;
+    while (r->buckets < 2 * config->n_parties)
         r->buckets *= 2;
     r->by_id = malloc(r->buckets * sizeof(*r->by_id));
     r->by_key = malloc(r->buckets * sizeof(*r->by_key));
-    r->parties = calloc(config->n_parties + 1, sizeof(*r->parties));
-    r->attachments = calloc(config->n_parties + config->n_uplinks + ADAPTER_KEYS_MAX, sizeof(*r->attachments));
+    r->parties = calloc(r->most_parties, sizeof(*r->parties));
+    r->attachments = calloc(r->most_attachments, sizeof(*r->attachments));
     r->keys = calloc(keys, sizeof(*r->keys));
     if (!r->by_id || !r->by_key || !r->parties || !r->attachments || !r->keys)
         return -ENOMEM;
@@ -245,6 +247,8 @@ void erabi_registry_free(struct erabi_registry *r)
         return;
     for (uint32_t i = 0; i < r->n_attachments; i++)
         free(r->attachments[i].speaks_for);
+    for (uint32_t i = 0; i < r->n_parties; i++)
+        free(r->parties[i].row);
     for (size_t i = 0; r->adapters && i <= r->n_adapters; i++)
         free(r->adapters[i].parties);
     free(r->adapters);
@@ -260,7 +264,7 @@ static int fill(struct erabi_registry *r, const struct erabi_config *config, con
 {
     int f = make_room(r, config);
     for (size_t i = 0; f == 0 && i < config->n_parties; i++)
-        f = add_party(r, &config->parties[i]);
+        f = erabi_reg_add_party(r, &config->parties[i]);
     for (size_t i = 0; f == 0 && i < config->n_parties; i++)
         f = attach_party(r, &config->parties[i], (uint32_t)i);
     for (size_t i = 0; f == 0 && i < config->n_uplinks; i++)
@@ -269,11 +273,11 @@ static int fill(struct erabi_registry *r, const struct erabi_config *config, con
         f = copy_adapters(r, config);
     if (f < 0)
         return f;
-    struct party *owner = find_party(r, config->owner.party);
+    struct party *owner = erabi_reg_party(r, config->owner.party);
     if (!owner)
         return -ENOENT;
     r->owner = owner->seen.index;
-    return owner_sign_key ? add_sign_key(owner, owner_sign_key) : 0;
+    return owner_sign_key ? erabi_reg_add_sign_key(owner, owner_sign_key, ERABI_FOR_EVER) : 0;
 }
 
 int erabi_registry_new(struct erabi_registry **out, const struct erabi_config *config,
@@ -306,30 +310,30 @@ int erabi_registry_add_adapter(struct erabi_registry *r, const char *instance, c
             adapter = &r->adapters[i];
     if (!adapter)
         return -ENOENT;
-    if (find_key(r, curve_key))
+    if (erabi_reg_key(r, curve_key))
         return -EEXIST;
-    if (r->n_keys == r->most_keys)
+    if (r->n_keys == r->most_keys && r->free_keys == ERABI_PARTY_NONE)
         return -ENOSPC;
     uint32_t at;
-    int f = add_attachment(r, ERABI_ATTACH_ADAPTER, ERABI_PARTY_NONE, instance, adapter->parties, adapter->n_parties,
+    int f = erabi_reg_add_attachment(r, ERABI_ATTACH_ADAPTER, ERABI_PARTY_NONE, instance, adapter->parties, adapter->n_parties,
                            &at);
     if (f < 0)
         return f;
     for (size_t i = 0; sign_key && i < r->attachments[at].seen.n_speaks_for; i++)
-        if ((f = add_sign_key(&r->parties[r->attachments[at].speaks_for[i]], sign_key)) < 0)
+        if ((f = erabi_reg_add_sign_key(&r->parties[r->attachments[at].speaks_for[i]], sign_key, ERABI_FOR_EVER)) < 0)
             return f;
-    return add_key(r, curve_key, at);
+    return erabi_reg_add_key(r, curve_key, at, ERABI_FOR_EVER, false);
 }
 
 const struct erabi_attachment *erabi_registry_key(const struct erabi_registry *r, const uint8_t key[ERAB_KEY_SIZE])
 {
-    const struct key_row *row = find_key(r, key);
+    const struct key_row *row = erabi_reg_key(r, key);
     return row ? &r->attachments[row->attachment].seen : NULL;
 }
 
 const struct erabi_registry_party *erabi_registry_party(const struct erabi_registry *r, const char *id)
 {
-    const struct party *p = find_party(r, id);
+    const struct party *p = erabi_reg_party(r, id);
     return p ? &p->seen : NULL;
 }
 
@@ -348,14 +352,20 @@ const struct erabi_registry_party *erabi_registry_owner(const struct erabi_regis
     return &r->parties[r->owner].seen;
 }
 
-const uint8_t *erabi_registry_key_of(const struct erabi_registry *r, uint32_t party)
+size_t erabi_registry_capacity(const struct erabi_registry *r)
 {
-    return party < r->n_parties ? r->parties[party].key : NULL;
+    return r->most_parties;
+}
+
+const struct erabi_attachment *erabi_registry_attachment_of(const struct erabi_registry *r, uint32_t party)
+{
+    uint32_t at = party < r->n_parties ? r->parties[party].reached : ERABI_PARTY_NONE;
+    return at == ERABI_PARTY_NONE ? NULL : &r->attachments[at].seen;
 }
 
 bool erabi_attachment_speaks_for(const struct erabi_attachment *a, uint32_t party)
 {
-    return bsearch(&party, a->speaks_for, a->n_speaks_for, sizeof(*a->speaks_for), by_number) != NULL;
+    return bsearch(&party, a->speaks_for, a->n_speaks_for, sizeof(*a->speaks_for), erabi_reg_by_number) != NULL;
 }
 
 bool erabi_attachment_may(const struct erabi_attachment *a, enum erab_interface interface, enum erab_type type)
@@ -366,10 +376,10 @@ bool erabi_attachment_may(const struct erabi_attachment *a, enum erab_interface 
 
 const erabi_key_bytes *erabi_registry_sign_keys(const struct erabi_registry *r, const char *id, size_t *n)
 {
-    const struct party *p = find_party(r, id);
+    const struct party *p = erabi_reg_party(r, id);
     if (p && !p->seen.revoked && p->seen.n_sign_keys == 0 && p->represented_by[0])
-        p = find_party(r, p->represented_by);
-    *n = p && !p->seen.revoked ? p->seen.n_sign_keys : 0;
+        p = erabi_reg_party(r, p->represented_by);
+    *n = p && !p->seen.revoked && !p->seen.waiting ? p->seen.n_sign_keys : 0;
     return *n ? p->sign_keys : NULL;
 }
 
@@ -390,7 +400,7 @@ static void mark_revoked(struct erabi_registry *r, struct party *p)
 
 int erabi_registry_revoke(struct erabi_registry *r, const char *id)
 {
-    struct party *p = find_party(r, id);
+    struct party *p = erabi_reg_party(r, id);
     if (!p)
         return -ENOENT;
     if (p->seen.index == r->owner)
@@ -405,7 +415,7 @@ int erabi_registry_revoke(struct erabi_registry *r, const char *id)
 
 void erabi_registry_restore_revoked(struct erabi_registry *r, const char *id)
 {
-    struct party *p = find_party(r, id);
+    struct party *p = erabi_reg_party(r, id);
     if (p && p->seen.index != r->owner)
         mark_revoked(r, p);
 }

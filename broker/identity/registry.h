@@ -2,11 +2,14 @@
 #ifndef ERABI_REGISTRY_H
 #define ERABI_REGISTRY_H
 
-#include "config/config.h"
+#include <erab/reason.h>
+
+#include "identity/row.h"
 
 struct erabi_registry;
 
-#define ERABI_PARTY_NONE UINT32_MAX
+#define ERABI_PARTY_NONE   UINT32_MAX
+#define ERABI_ENROLLED_MAX 4096u /* parties that are not in the configuration */
 
 struct erabi_registry_party {
     uint32_t index;
@@ -18,6 +21,7 @@ struct erabi_registry_party {
     size_t n_sign_keys;
     bool local;   /* a local application: speaks for the owner, is no party on the wire */
     bool revoked;
+    bool waiting; /* invited, pending or denied: nothing goes to it or comes from it */
 };
 
 struct erabi_attachment {
@@ -53,8 +57,10 @@ const struct erabi_registry_party *erabi_registry_party(const struct erabi_regis
 const struct erabi_registry_party *erabi_registry_party_at(const struct erabi_registry *registry, uint32_t index);
 size_t erabi_registry_count(const struct erabi_registry *registry);
 const struct erabi_registry_party *erabi_registry_owner(const struct erabi_registry *registry);
-/* The first key by which this party is attached or reached (its own, its adapter's, its uplink's); NULL when none. */
-const uint8_t *erabi_registry_key_of(const struct erabi_registry *registry, uint32_t party);
+/* Parties that there may ever be while this registry lives; indices stay below. */
+size_t erabi_registry_capacity(const struct erabi_registry *registry);
+/* The attachment by which this party is reached (its own, its adapter's, its uplink's); NULL when none. */
+const struct erabi_attachment *erabi_registry_attachment_of(const struct erabi_registry *registry, uint32_t party);
 
 bool erabi_attachment_speaks_for(const struct erabi_attachment *attachment, uint32_t party);
 bool erabi_attachment_may(const struct erabi_attachment *attachment, enum erab_interface interface,
@@ -68,4 +74,34 @@ const erabi_key_bytes *erabi_registry_sign_keys(const struct erabi_registry *reg
 int erabi_registry_revoke(struct erabi_registry *registry, const char *id);
 /* The same for one read from the journal at start: without `persist`; unknown ids are passed over. */
 void erabi_registry_restore_revoked(struct erabi_registry *registry, const char *id);
+
+/* ---- registry_rows.c: what was learned since the configuration was written ---- */
+
+/* What a connection with this key gets at this time: NONE to be let in, NOT_APPROVED to be put off, else refused.
+ * *seed: it is an invitation's. */
+enum erab_reason erabi_registry_admits(const struct erabi_registry *registry, const uint8_t key[ERAB_KEY_SIZE],
+                                       uint64_t now_ms, bool *seed);
+/* Takes over a copy of the row: makes the party when there is none, sets its state and keys. 0, or: -EEXIST a key is
+ * another party's; -ENOSPC; -ENOMEM; -ENOENT the row is of a party that the configuration has no more. Then nothing or
+ * less than all was set: call it again with the row before. */
+int erabi_registry_put(struct erabi_registry *registry, const struct erabi_party_row *row, uint64_t now_ms);
+/* NULL: only the configuration knows this party. Valid until the next put. */
+struct erabi_party_row *erabi_registry_row(const struct erabi_registry *registry, const char *id);
+/* How many parties have one. */
+size_t erabi_registry_rows(const struct erabi_registry *registry);
+/* A row to change and put: the party's own, or one that says what the configuration does. False: unknown party. */
+bool erabi_registry_row_copy(const struct erabi_registry *registry, const char *id, struct erabi_party_row *out);
+/* Is this connection key, or signature key, used by anybody already? */
+bool erabi_registry_uses(const struct erabi_registry *registry, const uint8_t key[ERAB_KEY_SIZE]);
+/* Is this one of the party's own connection keys now? */
+bool erabi_registry_owns(const struct erabi_registry *registry, uint32_t party, const uint8_t key[ERAB_KEY_SIZE],
+                         uint64_t now_ms);
+/* Adds a signature key to a party, or sets the end of one that it has. 0, -ENOENT, -ENOSPC. */
+int erabi_registry_sign_key(struct erabi_registry *registry, const char *id, const uint8_t key[ERAB_KEY_SIZE],
+                            uint64_t until_ms, uint64_t now_ms);
+/* For a registry made of a newer configuration: takes over the rows and revocations of the one before. What the newer
+ * configuration names belongs to it. 0, or the first fault of a put: then the newer one must not be used. */
+int erabi_registry_carry(struct erabi_registry *to, const struct erabi_registry *from, uint64_t now_ms);
+/* Once a second: drops signature keys whose time is over. True when any key ended: sessions must be looked at. */
+bool erabi_registry_tick(struct erabi_registry *registry, uint64_t now_ms);
 #endif

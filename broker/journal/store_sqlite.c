@@ -472,10 +472,10 @@ static int each(sqlite3_stmt *st, int (*tell)(sqlite3_stmt *, const struct erabi
 int erabi_store_load(struct erabi_store *s, uint64_t now_ms, const struct erabi_journal_load *load)
 {
     int r = 0;
-    if (load->on_revoked)
-        r = each(s->statements[S_REVOKED], tell_revoked, load);
-    if (r == 0 && load->on_state)
+    if (load->on_state) /* first: enrolled parties are states, and may be revoked */
         r = each(s->statements[S_STATES], tell_state, load);
+    if (r == 0 && load->on_revoked)
+        r = each(s->statements[S_REVOKED], tell_revoked, load);
     bind_number(s->statements[S_MARKS], 1, now_ms);
     if (r == 0 && load->on_mark)
         r = each(s->statements[S_MARKS], tell_mark, load);

@@ -19,6 +19,8 @@ struct erabi_session {
     enum erab_lane_group wanted;  /* dialled: the group to bind */
     uint64_t opened_ms, heard_ms; /* monotonic */
     uint64_t pinged_ms;
+    bool enrolling; /* by an invitation's seed */
+    unsigned refusals; /* while enrolling */
     bool cut; /* on its way out: nothing of it is processed any more */
 };
 

@@ -357,7 +357,7 @@ static void written(struct erabi_target *target, struct erabi_delivery *d, uint6
         TAILQ_REMOVE(&target->queues[name].list, d, place);
         TAILQ_INSERT_TAIL(&target->told, d, place);
         d->list = &target->told;
-    } else if (name == ERABI_QUEUE_TELEMETRY) {
+    } else if (name == ERABI_QUEUE_TELEMETRY || (d->parcel->header.type == ERAB_PARTY_CARD && d->row == 0)) {
         take_out(target, &target->queues[name].list, d);
         delivery_free(d);
     }

@@ -32,6 +32,8 @@ struct erabi_connection *erabi_connection_new(struct erabi_transport *t, struct 
     erabi_zmtp_init(&c->zmtp, l != NULL);
     int r = l ? erabi_curve_init_server(&c->curve, l->public_key, l->secret)
               : erabi_curve_init_client(&c->curve, d->server_key, d->secret);
+    if (r == 0 && l && l->next_secret)
+        erabi_curve_also(&c->curve, l->next_public, l->next_secret);
     if (r == 0)
         r = local ? uv_pipe_init(t->loop, &c->io.pipe, 0) : uv_tcp_init(t->loop, &c->io.tcp);
     if (r < 0) {

@@ -39,6 +39,8 @@ int erabi_curve_init_server(struct erabi_curve *c, const uint8_t public_key[ERAB
                             const uint8_t secret[ERABI_CURVE_KEY]);
 int erabi_curve_init_client(struct erabi_curve *c, const uint8_t server_key[ERABI_CURVE_KEY],
                             const uint8_t secret[ERABI_CURVE_KEY]);
+/* Server: another key pair that HELLO may be sealed to, borrowed like the first; NULL takes it away. */
+void erabi_curve_also(struct erabi_curve *c, const uint8_t *public_key, const uint8_t *secret);
 /* Wipes everything. Allowed twice, and on zeros. */
 void erabi_curve_deinit(struct erabi_curve *c);
 

@@ -20,6 +20,7 @@ enum {
 
 struct erabi_curve_handshake {
     const uint8_t *secret;    /* long-term, borrowed */
+    const uint8_t *also_secret, *also_public; /* server, while a key follows another; or NULL */
     uint8_t server_key[KEY];  /* S */
     uint8_t long_shared[KEY]; /* from (S, C'): opens HELLO and WELCOME */
     uint8_t own[KEY];         /* our transient secret, s' or c' */

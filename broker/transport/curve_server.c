@@ -37,6 +37,33 @@ static int write_welcome(struct erabi_curve_handshake *h, struct erabi_writer *o
     return 0;
 }
 
+void erabi_curve_also(struct erabi_curve *c, const uint8_t *public_key, const uint8_t *secret)
+{
+    if (!c->handshake)
+        return;
+    c->handshake->also_public = public_key;
+    c->handshake->also_secret = secret;
+}
+
+static bool open_hello(struct erabi_curve_handshake *h, const uint8_t *secret, uint8_t inside[64],
+                       struct erabi_slice box, const uint8_t nonce[NONCE])
+{
+    return crypto_box_beforenm(h->long_shared, h->peer, secret) == 0 &&
+           crypto_box_open_easy_afternm(inside, box.data, box.size, nonce, h->long_shared) == 0;
+}
+
+/* Sealed to our key, or to the one that follows it: from here on that one is ours on this connection. */
+static bool open_with_either(struct erabi_curve_handshake *h, uint8_t inside[64], struct erabi_slice box,
+                             const uint8_t nonce[NONCE])
+{
+    if (open_hello(h, h->secret, inside, box, nonce))
+        return true;
+    if (!h->also_secret || !open_hello(h, h->also_secret, inside, box, nonce))
+        return false;
+    erabi_copy_bytes(h->server_key, h->also_public, KEY);
+    return true;
+}
+
 int erabi_curve_on_hello(struct erabi_curve *c, struct erabi_slice body, struct erabi_writer *out,
                          struct erabi_fault *fault)
 {
@@ -57,8 +84,7 @@ int erabi_curve_on_hello(struct erabi_curve *c, struct erabi_slice body, struct 
         return erabi_curve_end(c, fault, ERAB_REASON_NONCE_ORDER, "HELLO: counter is zero");
     uint8_t nonce[NONCE], inside[64];
     erabi_curve_counter_nonce(nonce, "CurveZMQHELLO---", counter);
-    if (crypto_box_beforenm(h->long_shared, h->peer, h->secret) != 0 ||
-        crypto_box_open_easy_afternm(inside, box.data, box.size, nonce, h->long_shared) != 0)
+    if (!open_with_either(h, inside, box, nonce))
         return erabi_curve_end(c, fault, ERAB_REASON_BAD_BOX, "HELLO: box does not open");
     if (!sodium_is_zero(inside, sizeof inside))
         return erabi_curve_bad(c, fault, "HELLO: box does not hold zeros");

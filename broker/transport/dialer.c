@@ -111,3 +111,12 @@ void *erabi_dialer_tag(const struct erabi_dialer *dialer)
 {
     return dialer->tag;
 }
+
+/* Bytes change in place: a handshake under way fails at worst, and the dialer tries again. */
+void erabi_dialer_follow(struct erabi_dialer *d, const uint8_t *server_key, const uint8_t *secret_key)
+{
+    if (server_key)
+        erabi_copy_bytes(d->server_key, server_key, ERABI_KEY_SIZE);
+    if (secret_key)
+        erabi_copy_bytes(d->secret, secret_key, ERABI_KEY_SIZE);
+}

@@ -61,6 +61,8 @@ struct erabi_listener {
     void *tag;
     uint8_t *secret; /* sodium_malloc */
     uint8_t public_key[ERABI_KEY_SIZE];
+    uint8_t *next_secret; /* sodium_malloc; NULL: there is only one key */
+    uint8_t next_public[ERABI_KEY_SIZE];
     bool held; /* an accepted descriptor waits inside libuv, which accepts no more until it is taken */
     bool local;
     char endpoint[ERABI_ENDPOINT_MAX];

@@ -192,7 +192,35 @@ void erabi_listener_close(struct erabi_listener *l)
 void erabi_listener_free(struct erabi_listener *l)
 {
     sodium_free(l->secret);
+    sodium_free(l->next_secret);
     free(l);
+}
+
+int erabi_listener_next_key(struct erabi_listener *l, const uint8_t secret_key[ERABI_KEY_SIZE])
+{
+    if (l->next_secret)
+        return -EEXIST;
+    l->next_secret = sodium_malloc(ERABI_KEY_SIZE);
+    if (!l->next_secret)
+        return -ENOMEM;
+    erabi_copy_bytes(l->next_secret, secret_key, ERABI_KEY_SIZE);
+    crypto_scalarmult_base(l->next_public, l->next_secret);
+    return 0;
+}
+
+/* The bytes change in place, for handshakes under way borrow them: theirs fail, and the clients return. */
+void erabi_listener_retire_key(struct erabi_listener *l)
+{
+    struct erabi_connection *c;
+    if (!l->next_secret)
+        return;
+    erabi_copy_bytes(l->secret, l->next_secret, ERABI_KEY_SIZE);
+    erabi_copy_bytes(l->public_key, l->next_public, ERABI_KEY_SIZE);
+    LIST_FOREACH(c, &l->transport->connections, entry)
+    if (c->listener == l)
+        erabi_curve_also(&c->curve, NULL, NULL);
+    sodium_free(l->next_secret);
+    l->next_secret = NULL;
 }
 
 /* A listener that could not be opened is freed with the transport, for its handle closes only later. */

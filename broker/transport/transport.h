@@ -87,6 +87,10 @@ void erabi_transport_stop(struct erabi_transport *transport, void (*done)(void *
 int erabi_transport_listen(struct erabi_transport *transport, struct erabi_listener **out, const char *endpoint,
                            const uint8_t secret_key[ERABI_KEY_SIZE], void *tag);
 void *erabi_listener_tag(const struct erabi_listener *listener);
+/* A second server key that holds beside the first, until retire makes it the only one. 0, -EEXIST when there are two
+ * already, -ENOMEM. */
+int erabi_listener_next_key(struct erabi_listener *listener, const uint8_t secret_key[ERABI_KEY_SIZE]);
+void erabi_listener_retire_key(struct erabi_listener *listener);
 /* The endpoint really bound, with its port. Borrowed, lives as long as the listener. */
 const char *erabi_listener_endpoint(const struct erabi_listener *listener);
 
@@ -96,6 +100,8 @@ int erabi_transport_dial(struct erabi_transport *transport, struct erabi_dialer 
                          const uint8_t server_key[ERABI_KEY_SIZE], const uint8_t secret_key[ERABI_KEY_SIZE],
                          void *tag);
 void *erabi_dialer_tag(const struct erabi_dialer *dialer);
+/* From the next connection on: another key of the server, another key of ours. NULL: as before. */
+void erabi_dialer_follow(struct erabi_dialer *dialer, const uint8_t *server_key, const uint8_t *secret_key);
 
 /* The caller's pointer for this connection; NULL at first. */
 void erabi_connection_set_user(struct erabi_connection *connection, void *user);

@@ -40,16 +40,18 @@ void erabi_client_kick(struct erab_client *client)
 static int copy_options(struct erab_client *c, const struct erab_client_options *o)
 {
     c->options = *o;
-    c->callbacks = o->callbacks ? *o->callbacks : (struct erab_client_callbacks){0};
+    if (o->callbacks) /* what an older caller does not know stays NULL */
+        erabi_copy_bytes(&c->callbacks, o->callbacks,
+                         o->callbacks->size < sizeof c->callbacks ? o->callbacks->size : sizeof c->callbacks);
     c->identity = *o->identity;
     c->endpoint = strdup(o->endpoint);
     c->software = o->software ? strdup(o->software) : NULL;
-    c->trusted = calloc(o->n_trusted ? o->n_trusted : 1, sizeof *c->trusted);
     c->flows = calloc(CLIENT_FLOWS_MAX, sizeof *c->flows);
-    if (!c->endpoint || !c->trusted || !c->flows || (o->software && !c->software))
+    if (!c->endpoint || !c->flows || (o->software && !c->software))
         return -ENOMEM;
     for (size_t i = 0; i < o->n_trusted; i++)
-        c->trusted[i] = o->trusted[i];
+        if (erabi_trust_add(c, o->trusted[i].party, o->trusted[i].sign_key, UINT64_MAX))
+            return -ENOMEM;
     c->options.command_bytes = o->command_bytes ? o->command_bytes : 1u << 20;
     c->options.telemetry_bytes = o->telemetry_bytes ? o->telemetry_bytes : 1u << 20;
     c->options.ping_ms = o->ping_ms ? o->ping_ms : 10000;
@@ -94,7 +96,7 @@ static int open_all(struct erab_client *c)
 static bool options_valid(const struct erab_client_options *o)
 {
     if (o->size < sizeof *o || !o->endpoint || !o->identity || o->n_trusted > 4096 || (o->n_trusted && !o->trusted) ||
-        (o->callbacks && o->callbacks->size < sizeof *o->callbacks))
+        (o->callbacks && o->callbacks->size < offsetof(struct erab_client_callbacks, on_card)))
         return false;
     if (strncmp(o->endpoint, "tcp://", 6) != 0 && strncmp(o->endpoint, "ipc://", 6) != 0)
         return false;
@@ -153,6 +155,7 @@ void erab_client_free(struct erab_client *c)
     erabi_closep(&c->timer);
     erabi_closep(&c->kick);
     free(c->trusted);
+    free(c->cards);
     free(c->flows);
     free(c->endpoint);
     free(c->software);
@@ -473,6 +476,11 @@ enum erab_connection_state erab_client_state(const struct erab_client *c)
 size_t erab_client_pending(const struct erab_client *c)
 {
     return c->n_pending;
+}
+
+void erab_client_server_key(const struct erab_client *c, uint8_t key[ERAB_KEY_SIZE])
+{
+    erabi_copy_bytes(key, c->options.server_key, ERAB_KEY_SIZE);
 }
 
 uint64_t erab_client_shed(const struct erab_client *c)

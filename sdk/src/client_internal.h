@@ -18,6 +18,8 @@
 #define CLIENT_DEDUP_MAX 16384u /* ids remembered of each lane group */
 #define CLIENT_FLOWS_MAX 1024u  /* (from, to, lane) with a running number */
 #define CLIENT_LINKS     2u
+#define CLIENT_TRUST_MAX 16384u /* keys of others, given and learnt */
+#define CLIENT_CARDS_MAX 4096u  /* parties of which a card was heard */
 
 enum item_state { ITEM_WAITING, ITEM_SENT, ITEM_KEPT };
 
@@ -42,6 +44,7 @@ struct link {
     void *socket;
     void *monitor;
     int fd, monitor_fd;
+    uint8_t server_key[ERAB_KEY_SIZE]; /* with which the socket was made */
     bool up;          /* the handshake is done */
     bool ping_due;    /* the next packet must be a Ping */
     bool bound;       /* the broker has answered */
@@ -77,11 +80,26 @@ struct flow {
     uint64_t seq;
 };
 
+/* A key whose signatures are believed. */
+struct trusted {
+    char party[ERAB_PARTY_MAX + 1];
+    uint8_t sign_key[ERAB_KEY_SIZE];
+    uint64_t until_ms;
+};
+
+struct heard {
+    char party[ERAB_PARTY_MAX + 1];
+    uint32_t version;
+};
+
 struct erab_client {
     struct erab_client_options options;
     struct erab_client_callbacks callbacks;
     struct erab_identity identity;
-    struct erab_trusted *trusted;
+    struct trusted *trusted;
+    size_t n_trusted, most_trusted;
+    struct heard *cards;
+    size_t n_cards;
     char *endpoint, *software;
     void *context;
     int epoll, timer, kick;
@@ -146,6 +164,13 @@ struct dedup_entry *erabi_dedup_find(struct dedup *d, const uint8_t id[ERAB_ID_S
 /* NULL when there is no room. */
 struct dedup_entry *erabi_dedup_add(struct dedup *d, const struct erab_header *header,
                                     const uint8_t hash[ERAB_HASH_SIZE], uint64_t now);
+
+/* client_cards.c */
+/* 0, -ENOMEM, -ENOSPC. */
+int erabi_trust_add(struct erab_client *client, const char *party, const uint8_t key[ERAB_KEY_SIZE], uint64_t until_ms);
+/* A message whose signature holds: true when it was a card of our hub, which is dealt with and has no answer. */
+bool erabi_card_take(struct erab_client *client, const struct erab_header *header, const struct erabi_envelope *envelope,
+                     uint64_t now);
 
 /* client.c */
 /* An envelope of ours as an item, header and signature made here; the body sealed to `seal_to` unless that is NULL. */

@@ -63,15 +63,15 @@ static bool must_sign(enum erab_type type)
 }
 
 static enum erab_reason check_signature(const struct erab_client *c, const struct erab_header *h,
-                                        const struct erabi_envelope *e)
+                                        const struct erabi_envelope *e, uint64_t now)
 {
     if (!must_sign(h->type))
         return ERAB_REASON_NONE;
     if (!e->signature.size)
         return ERAB_REASON_SIGNATURE_MISSING;
     bool known = false;
-    for (size_t i = 0; i < c->options.n_trusted; i++) {
-        if (strcmp(c->trusted[i].party, h->from) != 0)
+    for (size_t i = 0; i < c->n_trusted; i++) {
+        if (strcmp(c->trusted[i].party, h->from) != 0 || c->trusted[i].until_ms <= now)
             continue;
         known = true; /* a party may have two keys while it rotates them */
         if (erabi_envelope_verify(e->header, e->body, e->signature, c->trusted[i].sign_key))
@@ -125,14 +125,14 @@ static void take_message(struct link *l, const struct erab_header *h, const stru
     erabi_envelope_hash(e->header, e->body, m.hash);
     if (repeated(l, &m, now))
         return;
-    enum erab_reason reason = check_signature(l->client, h, e);
+    enum erab_reason reason = check_signature(l->client, h, e, now);
     if (reason != ERAB_REASON_NONE)
         answer(l, &m, ERAB_REFUSED, reason);
     else if (h->expires_at_ms <= now)
         answer(l, &m, ERAB_EXPIRED, ERAB_REASON_EXPIRED);
     else if (h->issued_at_ms > now + ERAB_CLOCK_AHEAD_MS)
         answer(l, &m, ERAB_REFUSED, ERAB_REASON_NOT_YET);
-    else
+    else if (!erabi_card_take(l->client, h, e, now))
         hand_over(l, &m, now);
 }
 

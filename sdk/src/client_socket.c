@@ -4,6 +4,7 @@
 #include <string.h>
 #include <sys/epoll.h>
 
+#include <sodium.h>
 #include <zmq.h>
 
 #include "client_internal.h"
@@ -21,6 +22,7 @@ static int set_int(void *socket, int option, int value)
 static int configure(struct link *l)
 {
     const struct erab_client *c = l->client;
+    erabi_copy_bytes(l->server_key, c->options.server_key, ERAB_KEY_SIZE);
     const int ints[][2] = {{ZMQ_LINGER, 0},
                            {ZMQ_IMMEDIATE, 1}, /* nothing is queued for a connection that is not there */
                            {ZMQ_SNDHWM, 4},
@@ -133,6 +135,9 @@ static void monitor_event(struct link *l, uint16_t event)
         break;
     default:
         erabi_link_lost(l);
+        /* The hub has told a newer server key since: libzmq would go on with the one it was given. */
+        if (sodium_memcmp(l->server_key, l->client->options.server_key, ERAB_KEY_SIZE) != 0 && !l->replace_at)
+            l->replace_at = erabi_client_monotonic();
     }
 }
 

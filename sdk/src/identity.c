@@ -1,18 +1,14 @@
 /* Keys and key files. Secrets touch only the caller's struct and buffers that are wiped here. */
 #include <errno.h>
-#include <fcntl.h>
-#include <limits.h>
-#include <stdarg.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <sys/types.h>
-#include <unistd.h>
 
 #include <erab/identity.h>
 #include <sodium.h>
 
 #include "base/cleanup.h"
 #include "base/cursor.h"
+#include "private_file.h"
 
 #define KEY_FILE_MAX 4096
 
@@ -20,17 +16,6 @@
 enum field { PARTY, CURVE_PUBLIC, CURVE_SECRET, SIGN_PUBLIC, SIGN_SECRET, FIELDS };
 static const char *const field_names[FIELDS] = {"party", "curve_public", "curve_secret", "sign_public",
                                                 "sign_secret"};
-
-__attribute__((format(printf, 4, 5))) static int fail(char *error, size_t size, int code, const char *format, ...)
-{
-    if (error && size) {
-        va_list args;
-        va_start(args, format);
-        vsnprintf(error, size, format, args);
-        va_end(args);
-    }
-    return code;
-}
 
 int erab_identity_generate(struct erab_identity *out, const char *party)
 {
@@ -127,26 +112,26 @@ static int parse_line(struct erab_identity *id, const char *line, size_t length,
                       const char *path, char *error, size_t error_size)
 {
     if (memchr(line, '\0', length))
-        return fail(error, error_size, -EBADMSG, "%s:%u: a zero byte; this is no key file", path, number);
+        return erabi_fail(error, error_size, -EBADMSG, "%s:%u: a zero byte; this is no key file", path, number);
     trim(&line, &length);
     if (!length || *line == '#' || (length == 3 && strncmp(line, "---", 3) == 0))
         return 0;
     const char *colon = memchr(line, ':', length);
     enum field f = colon ? find_field(line, (size_t)(colon - line)) : FIELDS;
     if (f == FIELDS)
-        return fail(error, error_size, -EBADMSG,
+        return erabi_fail(error, error_size, -EBADMSG,
                     "%s:%u: not a line of a key file; expected party, curve_public, curve_secret, sign_public or "
                     "sign_secret, then a colon and the value",
                     path, number);
     if (seen[f])
-        return fail(error, error_size, -EBADMSG, "%s:%u: %s stands there twice; keep one", path, number,
+        return erabi_fail(error, error_size, -EBADMSG, "%s:%u: %s stands there twice; keep one", path, number,
                     field_names[f]);
     seen[f] = true;
     const char *value = colon + 1;
     size_t value_length = length - (size_t)(value - line);
     trim(&value, &value_length);
     if (set_field(id, f, value, value_length))
-        return fail(error, error_size, -EBADMSG, "%s:%u: the value of %s must be %s", path, number, field_names[f],
+        return erabi_fail(error, error_size, -EBADMSG, "%s:%u: the value of %s must be %s", path, number, field_names[f],
                     f == PARTY         ? "a party id of a-z, 0-9, '.' and '-'"
                     : f == SIGN_SECRET ? "128 hex digits"
                                        : "64 hex digits");
@@ -184,37 +169,19 @@ static int parse(struct erab_identity *id, const char *text, size_t size, const 
     }
     for (enum field f = PARTY; f < FIELDS; f++)
         if (!seen[f])
-            return fail(error, error_size, -EBADMSG, "%s: %s is missing; make a new file with: erab key new", path,
+            return erabi_fail(error, error_size, -EBADMSG, "%s: %s is missing; make a new file with: erab key new", path,
                         field_names[f]);
     if (!pairs_match(id))
-        return fail(error, error_size, -EBADMSG,
+        return erabi_fail(error, error_size, -EBADMSG,
                     "%s: public and secret keys do not belong together; make a new file with: erab key new", path);
     return 0;
 }
 
-static int load(struct erab_identity *out, int fd, const char *path, char *error, size_t error_size)
+static int finish_load(struct erab_identity *out, const char *path, char *text, ssize_t n, char *error,
+                       size_t error_size)
 {
-    char text[KEY_FILE_MAX + 1];
-    size_t used = 0;
-    int r = 0;
-    *out = (struct erab_identity){0};
-    if (sodium_init() < 0)
-        return fail(error, error_size, -EIO, "%s: libsodium cannot start", path);
-    while (used < sizeof text) {
-        ssize_t n = read(fd, text + used, sizeof text - used);
-        if (n < 0 && errno == EINTR)
-            continue;
-        if (n < 0)
-            r = fail(error, error_size, -errno, "%s: cannot be read: %s", path, strerror(errno));
-        if (n <= 0)
-            break;
-        used += (size_t)n;
-    }
-    if (!r && used > KEY_FILE_MAX)
-        r = fail(error, error_size, -EFBIG, "%s: larger than %d bytes; this is no key file", path, KEY_FILE_MAX);
-    if (!r)
-        r = parse(out, text, used, path, error, error_size);
-    sodium_memzero(text, sizeof text);
+    int r = n < 0 ? (int)n : parse(out, text, (size_t)n, path, error, error_size);
+    sodium_memzero(text, KEY_FILE_MAX);
     if (r)
         erab_identity_wipe(out);
     return r;
@@ -222,34 +189,22 @@ static int load(struct erab_identity *out, int fd, const char *path, char *error
 
 int erab_identity_load_fd(struct erab_identity *out, int fd, char *error, size_t error_size)
 {
-    return load(out, fd, "key descriptor", error, error_size);
+    char text[KEY_FILE_MAX];
+    *out = (struct erab_identity){0};
+    if (sodium_init() < 0)
+        return erabi_fail(error, error_size, -EIO, "key descriptor: libsodium cannot start");
+    ssize_t n = erabi_private_read_fd(fd, "key descriptor", "key file", text, sizeof text, error, error_size);
+    return finish_load(out, "key descriptor", text, n, error, error_size);
 }
 
 int erab_identity_load(struct erab_identity *out, const char *path, char *error, size_t error_size)
 {
+    char text[KEY_FILE_MAX];
     *out = (struct erab_identity){0};
-    /* O_NONBLOCK: a FIFO put in the file's place must not hold the process. */
-    _close_ int fd = open(path, O_RDONLY | O_NOFOLLOW | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
-    if (fd < 0) {
-        int e = errno;
-        if (e == ELOOP)
-            return fail(error, error_size, -e, "%s: is a symbolic link; name the file itself", path);
-        if (e == ENOENT)
-            return fail(error, error_size, -e, "%s: there is no such key file; make one with: erab key new", path);
-        return fail(error, error_size, -e, "%s: cannot be opened: %s", path, strerror(e));
-    }
-    struct stat st;
-    if (fstat(fd, &st))
-        return fail(error, error_size, -errno, "%s: %s", path, strerror(errno));
-    if (!S_ISREG(st.st_mode))
-        return fail(error, error_size, -EINVAL, "%s: is not a regular file", path);
-    if (st.st_uid != geteuid())
-        return fail(error, error_size, -EPERM, "%s: belongs to user %lu, this process runs as %lu; chown %lu it", path,
-                    (unsigned long)st.st_uid, (unsigned long)geteuid(), (unsigned long)geteuid());
-    if (st.st_mode & 07177)
-        return fail(error, error_size, -EPERM, "%s: has mode %04o, a key file must be 0600 or less; chmod 600 it",
-                    path, (unsigned)(st.st_mode & 07777));
-    return load(out, fd, path, error, error_size);
+    if (sodium_init() < 0)
+        return erabi_fail(error, error_size, -EIO, "%s: libsodium cannot start", path);
+    ssize_t n = erabi_private_read(path, "key file", "make one with: erab key new", text, sizeof text, error, error_size);
+    return finish_load(out, path, text, n, error, error_size);
 }
 
 /* The text of a key file in the writer; false when it did not fit. */
@@ -276,55 +231,13 @@ static bool print(const struct erab_identity *id, struct erabi_writer *w)
     return !w->bad;
 }
 
-static int write_all(int fd, const uint8_t *bytes, size_t size)
-{
-    while (size) {
-        ssize_t n = write(fd, bytes, size);
-        if (n < 0 && errno == EINTR)
-            continue;
-        if (n < 0)
-            return -errno;
-        bytes += n;
-        size -= (size_t)n;
-    }
-    return fsync(fd) ? -errno : 0;
-}
-
-/* The directory too, or the new name may be gone after a power cut. */
-static int sync_directory(const char *path)
-{
-    char dir[PATH_MAX];
-    if (!erabi_copy_text(dir, sizeof dir, path))
-        return -ENAMETOOLONG;
-    char *slash = strrchr(dir, '/');
-    if (!slash)
-        erabi_copy_text(dir, sizeof dir, ".");
-    else
-        slash[slash == dir ? 1 : 0] = '\0';
-    _close_ int fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    return fd < 0 || fsync(fd) ? -errno : 0;
-}
-
 int erab_identity_save(const struct erab_identity *identity, const char *path, char *error, size_t error_size)
 {
     uint8_t text[KEY_FILE_MAX];
     struct erabi_writer w = erabi_writer(text, sizeof text);
-    if (!erab_party_valid(identity->party) || !print(identity, &w))
-        return fail(error, error_size, -EINVAL, "%s: not written: the identity has no valid party id", path);
-    _close_ int fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
-    int r = fd < 0 ? -errno : 0;
-    if (!r && fchmod(fd, 0600)) /* whatever the umask says */
-        r = -errno;
-    if (!r)
-        r = write_all(fd, text, w.used);
-    if (!r)
-        r = sync_directory(path);
+    int r = erab_party_valid(identity->party) && print(identity, &w)
+                ? erabi_private_write(path, text, w.used, error, error_size)
+                : erabi_fail(error, error_size, -EINVAL, "%s: not written: the identity has no valid party id", path);
     sodium_memzero(text, sizeof text);
-    if (!r)
-        return 0;
-    if (fd >= 0)
-        unlink(path);
-    if (r == -EEXIST)
-        return fail(error, error_size, r, "%s: is there already and is never overwritten; choose another name", path);
-    return fail(error, error_size, r, "%s: cannot be written: %s", path, strerror(-r));
+    return r;
 }

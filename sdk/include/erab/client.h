@@ -52,9 +52,14 @@ struct erab_client_callbacks {
     int (*on_message)(void *user, struct erab_client *client, const struct erab_message *message);
     void (*on_receipt)(void *user, struct erab_client *client, const struct erab_receipt *receipt);
     void (*on_state)(void *user, struct erab_client *client, enum erab_connection_state state);
+    /* The hub told by a signed card which keys a party has now (or that they are withdrawn). The client believes it
+     * already; an application that wants to know it after its next start keeps it. About the hub itself: the server
+     * key may have changed, see erab_client_server_key. May be NULL. */
+    void (*on_card)(void *user, struct erab_client *client, const Erab__V1__PartyCard *card);
 };
 
-/* A sender whose signatures this client believes. */
+/* A sender whose signatures this client believes. With the hub's own key among them (as the invitation pins it), the keys
+ * of others are learnt from its signed cards; a card takes the place of what was given here for that party. */
 struct erab_trusted {
     char party[ERAB_PARTY_MAX + 1];
     uint8_t sign_key[ERAB_KEY_SIZE];
@@ -133,6 +138,8 @@ ERAB_API void erab_client_stop(struct erab_client *client);
 ERAB_API enum erab_connection_state erab_client_state(const struct erab_client *client);
 /* Messages not answered yet (command and control) and telemetry waiting. */
 ERAB_API size_t erab_client_pending(const struct erab_client *client);
+/* The server key of the next connection: the one given, or what a card of the hub put in its place. */
+ERAB_API void erab_client_server_key(const struct erab_client *client, uint8_t key[ERAB_KEY_SIZE]);
 ERAB_API uint64_t erab_client_shed(const struct erab_client *client);
 
 #ifdef __cplusplus

@@ -33,6 +33,13 @@ extern "C" {
     X(IO_ERROR, "io-error", 1)                                                                               \
     X(NOT_BOUND, "not-bound", 0)                                                                             \
     X(WRONG_LANE, "wrong-lane", 0)                                                                           \
+    /* enrolment and key changes */                                                                          \
+    X(INVITATION_EXPIRED, "invitation-expired", 0)                                                           \
+    X(INVITATION_USED, "invitation-used", 0)                                                                 \
+    X(NOT_APPROVED, "not-approved", 1)                                                                       \
+    X(DENIED, "denied", 0)                                                                                   \
+    X(KEY_EXPIRED, "key-expired", 0)                                                                         \
+    X(KEY_IN_USE, "key-in-use", 0)                                                                           \
     /* decoding */                                                                                           \
     X(MALFORMED, "malformed", 0)                                                                             \
     X(UNKNOWN_TYPE, "unknown-type", 0)                                                                       \

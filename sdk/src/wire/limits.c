@@ -18,6 +18,8 @@ static const struct erabi_limit limits[] = {
     {T(device_property), 2, 1, 255},
     {T(device_state), 6, 0, 64},
     {T(registration), 11, 0, 64},
+    {T(registration), 12, ERAB_KEY_SIZE, ERAB_KEY_SIZE},
+    {T(registration), 13, ERAB_KEY_SIZE, ERAB_KEY_SIZE},
     {T(result), 1, ERAB_ID_SIZE, ERAB_ID_SIZE},
     {T(receipt), 1, ERAB_ID_SIZE, ERAB_ID_SIZE},
     {T(receipt), 2, ERAB_HASH_SIZE, ERAB_HASH_SIZE},

@@ -104,6 +104,30 @@ class Cli(unittest.TestCase):
         self.assertEqual(run("breaker", "list", "--socket", self.path("none"), "--json")[0], 3)
         self.assertEqual(run("breaker", "trip", "a", "r3", "b", "why", "--socket", self.path("none"))[0], 3)
 
+    def test_operator_new_prints_the_lines_of_the_configuration(self):
+        code, out, _ = run("operator", "new", "hana", self.path("hana"))
+        lines = out.splitlines()
+        self.assertEqual((code, lines[0]), (0, "operators:"))
+        self.assertRegex(lines[1], r"^  - \{name: hana, sign_key: [0-9a-f]{64}\}$")
+        self.assertEqual(os.stat(self.path("hana")).st_mode & 0o777, 0o600)
+        self.assertEqual(run("operator", "new", "Hana", self.path("x"))[0], 1)
+
+    def test_every_verb_of_parties_says_what_it_needs(self):
+        for words in (["party", "list"], ["party", "show", "x"], ["party", "approve", "x"], ["party", "deny", "x"],
+                      ["party", "invite", "x", self.path("i")], ["key", "rotate", "a", "b"], ["enroll", "a"], ["enroll"],
+                      ["party", "invite", "x", self.path("i"), "--socket", "s"], ["operator", "new", "x"]):
+            code, _, error = run(*words)
+            self.assertEqual(code, 2, words)
+            self.assertTrue(error.startswith(("erab: ", "usage: erab ")), error)
+
+    def test_parties_of_an_absent_broker_are_exit_code_3(self):
+        run("operator", "new", "hana", self.path("hana"))
+        tail = ["--socket", self.path("none"), "--operator", self.path("hana"), "--json"]
+        for words in (["list"], ["show", "x"], ["approve", "x"], ["deny", "x"], ["revoke", "x"],
+                      ["invite", "x", self.path("i"), "--role", "ra", "--firm", "f"]):
+            code, out, _ = run("party", *words, *tail)
+            self.assertEqual((code, json.loads(out)["ok"]), (3, False), words)
+
     def test_wrong_use_is_exit_code_2_and_help_0(self):
         self.assertEqual(run("nonsense")[0], 2)
         self.assertEqual(run("key", "new")[0], 2)

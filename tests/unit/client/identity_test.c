@@ -98,6 +98,29 @@ static void file_readable_by_group_is_refused_with_the_way_out(void **state)
     assert_non_null(strstr(p->error, "chmod 600"));
 }
 
+static void file_of_another_user_is_refused_with_the_way_out(void **state)
+{
+    struct place *p = *state;
+    struct erab_identity out;
+    if (geteuid() != 0)
+        skip(); /* only root can give a file away */
+    erab_identity_save(&p->id, p->path, NULL, 0);
+    assert_int_equal(chown(p->path, 12345, (gid_t)-1), 0);
+    assert_int_equal(load(p, &out), -EPERM);
+    assert_non_null(strstr(p->error, p->path));
+    assert_non_null(strstr(p->error, "belongs to user 12345"));
+    assert_non_null(strstr(p->error, "chown"));
+}
+
+static void folder_is_refused(void **state)
+{
+    struct place *p = *state;
+    struct erab_identity out;
+    assert_int_equal(mkdir(p->path, 0700), 0);
+    assert_int_equal(load(p, &out), -EINVAL);
+    assert_int_equal(rmdir(p->path), 0);
+}
+
 static void symbolic_link_is_refused(void **state)
 {
     struct place *p = *state;
@@ -241,6 +264,8 @@ int main(void)
         T(saved_identity_loads_unchanged),
         T(save_never_overwrites),
         T(file_readable_by_group_is_refused_with_the_way_out),
+        T(file_of_another_user_is_refused_with_the_way_out),
+        T(folder_is_refused),
         T(symbolic_link_is_refused),
         T(fifo_is_refused_without_waiting),
         T(missing_file_names_the_command),

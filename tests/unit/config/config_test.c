@@ -133,6 +133,28 @@ static void r1_on_every_address_is_refused(void **state)
             "must not listen on every address");
 }
 
+#define OPERATORS(list) "operators:\n" list
+#define HANA "  - {name: hana, sign_key: " K1 "}\n"
+
+static void operators_are_people_with_keys_of_their_own(void **state)
+{
+    struct erabi_config *c;
+    write_file(HEAD OWNER OPERATORS(HANA "  - {name: ken, sign_key: " K2 "}\n") "enrolment: {approvals: 2}\n");
+    assert_int_equal(erabi_config_load(&c, path, &errors), 0);
+    assert_string_equal(c->operators[1].name, "ken");
+    assert_int_equal(c->enrolment.approvals, 2);
+    erabi_config_free(c);
+    refused(HEAD OWNER OPERATORS(HANA HANA), "13:5", "stands twice");
+    refused(HEAD OWNER OPERATORS(HANA "  - {name: ken, sign_key: " K1 "}\n"), "13:5", "one and the same key");
+    refused(HEAD OWNER BIRCH OPERATORS("  - {name: hana, sign_key: " K2 "}\n"), "13:5", "has the key of party 'birch'");
+}
+
+static void more_approvals_than_operators_are_refused(void **state)
+{
+    refused(HEAD OWNER OPERATORS(HANA) "enrolment: {approvals: 2}\n", "13:12", "more than there are operators");
+    refused(HEAD OWNER OPERATORS(HANA) "enrolment: {approvals: 0}\n", "13:24", "not a whole number from 1 to 8");
+}
+
 static void a_relative_module_path_is_refused(void **state)
 {
     refused(HEAD OWNER "adapters:\n  - {instance: a, module: a.so, name: n, key_file: /k, parties: [alder.rest]}\n",
@@ -224,6 +246,8 @@ int main(int argc, char **argv)
         cmocka_unit_test(a_listener_without_a_key_is_refused),
         cmocka_unit_test(r1_on_every_address_is_refused),
         cmocka_unit_test(a_relative_module_path_is_refused),
+        cmocka_unit_test(operators_are_people_with_keys_of_their_own),
+        cmocka_unit_test(more_approvals_than_operators_are_refused),
         cmocka_unit_test(a_pair_has_its_interface_both_ways),
         cmocka_unit_test(a_flow_goes_one_way_only),
         cmocka_unit_test(contradicting_flows_are_refused),

@@ -56,6 +56,8 @@ static void assert_refused(const struct end *e, enum erab_reason reason, const c
     assert_int_equal(e->packets, 0);
 }
 
+static void initiate(struct fixture *f);
+
 /* ---- both halves ---- */
 
 static void halves_open_and_exchange_packets_in_chunks_of_any_size(void **state)
@@ -127,6 +129,56 @@ static void client_refuses_a_server_with_another_key(void **state)
     end_init_server(&f->server, &f->keys);
     ends_pump(&f->client, &f->server, 4096);
     assert_refused(&f->server, ERAB_REASON_BAD_BOX, "HELLO: box does not open");
+}
+
+/* A server whose key is being replaced; the client means the key that it was given. */
+static void replace_key(struct fixture *f, uint8_t next_public[32], uint8_t next_secret[32])
+{
+    crypto_box_keypair(next_public, next_secret);
+    erabi_curve_also(&f->server.curve, next_public, next_secret);
+}
+
+static void a_server_with_two_keys_is_met_under_either(void **state)
+{
+    struct fixture *f = *state;
+    uint8_t next_public[32], next_secret[32];
+    replace_key(f, next_public, next_secret);
+    ends_pump(&f->client, &f->server, 4096);
+    assert_int_equal(f->client.opened, 1);
+    again(f);
+    replace_key(f, next_public, next_secret);
+    struct keys newer = f->keys;
+    memcpy(newer.server_public, next_public, 32);
+    end_deinit(&f->client);
+    end_init_client(&f->client, &newer);
+    ends_pump(&f->client, &f->server, 4096);
+    assert_int_equal(f->client.opened, 1);
+    assert_int_equal(f->server.known, 1);
+}
+
+static void a_key_taken_away_again_is_no_key(void **state)
+{
+    struct fixture *f = *state;
+    uint8_t next_public[32], next_secret[32];
+    replace_key(f, next_public, next_secret);
+    erabi_curve_also(&f->server.curve, NULL, NULL);
+    struct keys newer = f->keys;
+    memcpy(newer.server_public, next_public, 32);
+    end_deinit(&f->client);
+    end_init_client(&f->client, &newer);
+    ends_pump(&f->client, &f->server, 4096);
+    assert_refused(&f->server, ERAB_REASON_BAD_BOX, "HELLO: box does not open");
+}
+
+static void a_vouch_for_the_older_key_is_refused_under_the_newer(void **state)
+{
+    struct fixture *f = *state;
+    uint8_t next_public[32], next_secret[32];
+    replace_key(f, next_public, next_secret);
+    memcpy(f->rogue.keys.server_public, next_public, 32);
+    f->rogue.vouch_server = 1;
+    initiate(f);
+    assert_refused(&f->server, ERAB_REASON_BAD_BOX, "INITIATE: vouch names another server");
 }
 
 static void secrets_of_the_handshake_are_gone_once_it_is_over(void **state)
@@ -666,6 +718,9 @@ int main(void)
         T(our_own_ping_is_answered_by_our_client),
         T(refused_key_reads_error_400),
         T(client_refuses_a_server_with_another_key),
+        T(a_vouch_for_the_older_key_is_refused_under_the_newer),
+        T(a_key_taken_away_again_is_no_key),
+        T(a_server_with_two_keys_is_met_under_either),
         T(secrets_of_the_handshake_are_gone_once_it_is_over),
         T(no_flipped_byte_of_a_client_gets_a_packet_through),
         T(no_flipped_byte_of_a_server_gets_a_packet_through),

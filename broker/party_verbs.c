@@ -1,0 +1,395 @@
+/* The admin socket's verbs about parties. What changes a party is an operator's signed statement. */
+#include <stdlib.h>
+#include <string.h>
+
+#include <sodium.h>
+
+#include "broker.h"
+#include "identity/statement.h"
+#include "record.h"
+
+#define INVITATION_MAX_MS (30u * 86400000ull)
+#define LIST_MAX          100u
+
+static json_t *hex(const uint8_t *key)
+{
+    char text[65];
+    erab_key_text(key, text);
+    return json_string(text);
+}
+
+static void statement_deinit(struct erabi_statement *s)
+{
+    erabi_statement_deinit(s);
+}
+#define _statement_ __attribute__((cleanup(statement_deinit)))
+
+static bool read_statement(struct erabi_broker *broker, struct erabi_statement *s, const json_t *request, const char *act,
+                           const char **error)
+{
+    erabi_loop_read(&broker->loop);
+    if (erabi_statement_read(s, request, broker->config, act, erabi_now_ms(&broker->loop), error) == 0)
+        return true;
+    erabi_record_party(broker->audit, act, "", "refused", "", "", "");
+    return false;
+}
+
+static void record(struct erabi_broker *broker, const char *act, const struct erabi_statement *s, const char *verdict)
+{
+    erabi_record_party(broker->audit, act, s->party, verdict, s->operator ? s->operator : "", s->raw ? s->raw : "",
+                       s->signature ? s->signature : "");
+}
+
+static const char *state_of(const struct erabi_broker *broker, const struct erabi_registry_party *party,
+                            const struct erabi_party_row *row)
+{
+    if (party->revoked)
+        return "revoked";
+    if (!row || row->configured)
+        return "active";
+    if (row->state == ERABI_PARTY_INVITED && erabi_now_ms(&broker->loop) >= row->invited_until_ms)
+        return "expired";
+    return erabi_party_state_name(row->state);
+}
+
+/* ---- invite ---- */
+
+static bool read_types(const json_t *list, uint64_t *types)
+{
+    size_t i;
+    json_t *one;
+    *types = json_array_size(list) ? 0 : ~0ull;
+    json_array_foreach(list, i, one)
+    {
+        enum erab_type type = json_is_string(one) ? erab_type_from_name(json_string_value(one)) : 0;
+        if (!type)
+            return false;
+        *types |= UINT64_C(1) << type;
+    }
+    return true;
+}
+
+static bool read_speaks(const struct erabi_broker *broker, const json_t *list, struct erabi_party_row *row)
+{
+    size_t i;
+    json_t *one;
+    if (json_array_size(list) > ERABI_ROW_SPEAKS)
+        return false;
+    json_array_foreach(list, i, one)
+    {
+        const char *id = json_string_value(one);
+        if (!id || (strcmp(id, row->id) != 0 && !erabi_registry_party(broker->registry, id)) ||
+            strcmp(id, broker->owner.party) == 0)
+            return false;
+        erabi_copy_text(row->speaks_for[row->n_speaks_for++], sizeof(row->speaks_for[0]), id);
+    }
+    return true;
+}
+
+/* What the statement says of the newcomer; NULL when good, else what is wrong. */
+static const char *read_invitation(const struct erabi_broker *broker, const json_t *s, struct erabi_party_row *row)
+{
+    const char *id = json_string_value(json_object_get(s, "party"));
+    const char *firm = json_string_value(json_object_get(s, "firm"));
+    const char *kind = json_string_value(json_object_get(s, "kind"));
+    const char *role = json_string_value(json_object_get(s, "role"));
+    const char *seed = json_string_value(json_object_get(s, "seed"));
+    uint64_t now = erabi_now_ms(&broker->loop);
+    json_int_t until = json_integer_value(json_object_get(s, "expires_ms"));
+    erabi_copy_text(row->id, sizeof(row->id), id);
+    row->role = role ? (unsigned)erab_role_from_name(role) : 0;
+    if (!row->role)
+        return "role: right would be one of tso ac ra retailer ems-server ems-controller gateway device sensor maker body";
+    if (!firm || !erab_party_valid(firm) || !erabi_copy_text(row->firm, sizeof(row->firm), firm))
+        return "firm: an id of a-z, 0-9, '.', '-' is needed";
+    row->kind = kind && strcmp(kind, "uplink") == 0 ? ERABI_ATTACH_UPLINK : ERABI_ATTACH_SELF;
+    if (!kind || (row->kind == ERABI_ATTACH_SELF && strcmp(kind, "self") != 0))
+        return "kind: right would be self (speaks for itself) or uplink (a broker of its own)";
+    if (!read_types(json_object_get(s, "types"), &row->types))
+        return "types: a list of message types is needed, as dispatch,opt";
+    if (!read_speaks(broker, json_object_get(s, "speaks_for"), row))
+        return "speaks_for: at most 16 parties that this broker knows, never the owner";
+    if (row->kind == ERABI_ATTACH_SELF && row->n_speaks_for)
+        return "kind self speaks for itself only; who speaks for others is an uplink";
+    if (until <= 0 || (uint64_t)until <= now || (uint64_t)until - now > INVITATION_MAX_MS)
+        return "expires: a time from now to 30 days ahead is needed";
+    row->invited_until_ms = (uint64_t)until;
+    if (!seed || erab_key_parse(seed, row->seed) < 0 || erabi_registry_uses(broker->registry, row->seed))
+        return "seed: a fresh key is needed; invite again";
+    return NULL;
+}
+
+static const char *may_invite(const struct erabi_broker *broker, const char *id)
+{
+    const struct erabi_registry_party *party = erabi_registry_party(broker->registry, id);
+    const struct erabi_party_row *row = erabi_registry_row(broker->registry, id);
+    if (!party)
+        return erabi_registry_count(broker->registry) < erabi_registry_capacity(broker->registry)
+                   ? NULL
+                   : "there is room for no more parties; put enrolled ones into the configuration and restart";
+    if (party->revoked)
+        return "this id was revoked for good; choose a new one";
+    if (!row || row->configured)
+        return "this party is in the configuration; invite under another id, or take it out and restart";
+    if (row->busy)
+        return "a change of this party is being written; repeat this";
+    if (row->state == ERABI_PARTY_ACTIVE || row->state == ERABI_PARTY_PENDING)
+        return "this party is enrolled; deny or revoke it first, or choose another id";
+    return NULL;
+}
+
+static const struct erabi_gate *gate_for(const struct erabi_broker *broker, struct erabi_party_row *row,
+                                         const char **error)
+{
+    const struct erabi_registry_party *owner = erabi_registry_owner(broker->registry);
+    struct erabi_profile_pair pair = erabi_profile_pair(broker->profile, owner->role, (enum erab_role)row->role);
+    *error = "the owner's role and this role have no interface in the profile";
+    if (pair.interface == ERAB_IF_NONE || (pair.one_firm && strcmp(owner->firm, row->firm) != 0))
+        return NULL;
+    row->interfaces = UINT64_C(1) << pair.interface;
+    *error = "this broker has no listener for the interface of the two roles; add one under 'listeners'";
+    for (size_t i = 0; i < broker->n_gates; i++)
+        if (broker->gates[i].interface == pair.interface)
+            return &broker->gates[i];
+    return NULL;
+}
+
+json_t *erabi_verb_party_invite(void *user, const json_t *request, const char **error)
+{
+    struct erabi_broker *broker = user;
+    _statement_ struct erabi_statement s = {0};
+    if (!read_statement(broker, &s, request, "party-invite", error))
+        return NULL;
+    struct erabi_change *change = erabi_enrol_prepare(broker, "party-invited");
+    if (!change)
+        return NULL;
+    change->row.state = ERABI_PARTY_INVITED;
+    const char *wrong = read_invitation(broker, s.text, &change->row);
+    if (!wrong)
+        wrong = may_invite(broker, s.party);
+    const struct erabi_gate *gate = wrong ? NULL : gate_for(broker, &change->row, &wrong);
+    if (!gate) {
+        free(change);
+        record(broker, "party-invite", &s, "refused");
+        *error = wrong;
+        return NULL;
+    }
+    json_int_t until = (json_int_t)change->row.invited_until_ms;
+    if (erabi_enrol_change(change) < 0) {
+        *error = "the journal takes nothing now; look at 'erab health'";
+        return NULL;
+    }
+    record(broker, "party-invite", &s, "done");
+    return json_pack("{s:s, s:s, s:o, s:s, s:s, s:o, s:I}", "party", s.party, "hub", broker->owner.party, "hub_sign_key",
+                     hex(broker->owner.sign_public), "interface", erab_interface_name(gate->interface), "endpoint",
+                     erabi_listener_endpoint(gate->listener), "server_key",
+                     hex(gate->old_until_ms ? gate->next_key : gate->server_key), "expires_ms", until);
+}
+
+/* ---- list and show ---- */
+
+json_t *erabi_verb_party_list(void *user, const json_t *request, const char **error)
+{
+    struct erabi_broker *broker = user;
+    json_int_t from = json_integer_value(json_object_get(request, "from"));
+    const char *only = json_string_value(json_object_get(request, "state"));
+    json_t *list = json_array();
+    size_t i = from > 0 ? (size_t)from : 0, n = erabi_registry_count(broker->registry);
+    erabi_loop_read(&broker->loop);
+    for (; list && i < n && json_array_size(list) < LIST_MAX; i++) {
+        const struct erabi_registry_party *party = erabi_registry_party_at(broker->registry, (uint32_t)i);
+        const struct erabi_party_row *row = erabi_registry_row(broker->registry, party->id);
+        const char *state = state_of(broker, party, row);
+        if (!only || strcmp(only, state) == 0)
+            json_array_append_new(list, json_pack("{s:s, s:s, s:s, s:s, s:s}", "party", party->id, "role",
+                                                  erab_role_name(party->role), "firm", party->firm, "state", state,
+                                                  "from", !row || row->configured ? "configuration" : "enrolment"));
+    }
+    json_t *answer = json_pack("{s:o}", "parties", list);
+    if (answer && i < n)
+        json_object_set_new(answer, "next", json_integer((json_int_t)i));
+    return answer;
+}
+
+static json_t *keys_of(const struct erabi_party_row *row, const struct erabi_registry_party *party)
+{
+    json_t *list = json_array();
+    for (size_t i = 0; row && i < row->n_keys; i++) {
+        json_t *key = json_pack("{s:o, s:o}", "curve_key", hex(row->keys[i].curve), "sign_key", hex(row->keys[i].sign));
+        if (key && row->keys[i].until_ms != ERABI_FOR_EVER)
+            json_object_set_new(key, "until_ms", json_integer((json_int_t)row->keys[i].until_ms));
+        json_array_append_new(list, key);
+    }
+    for (size_t i = 0; (!row || row->n_keys == 0) && i < party->n_sign_keys; i++)
+        json_array_append_new(list, json_pack("{s:o}", "sign_key", hex(party->sign_keys[i])));
+    return list;
+}
+
+static bool is_connected(const struct erabi_broker *broker, uint32_t party)
+{
+    for (const struct erabi_session *s = broker->sessions; s; s = s->next) {
+        const struct erabi_attachment *a = s->target->attachment;
+        if (a->party == party && s->group && !s->enrolling && !s->cut)
+            return true;
+    }
+    return false;
+}
+
+json_t *erabi_verb_party_show(void *user, const json_t *request, const char **error)
+{
+    struct erabi_broker *broker = user;
+    const char *id = json_string_value(json_object_get(request, "party"));
+    const struct erabi_registry_party *party = id ? erabi_registry_party(broker->registry, id) : NULL;
+    *error = "no such party; 'erab party list' shows those that there are";
+    if (!party)
+        return NULL;
+    erabi_loop_read(&broker->loop);
+    const struct erabi_party_row *row = erabi_registry_row(broker->registry, id);
+    bool enrolled = row && !row->configured;
+    json_t *answer = json_pack("{s:s, s:s, s:s, s:s, s:s, s:b, s:b, s:s, s:o}", "party", party->id, "role",
+                               erab_role_name(party->role), "firm", party->firm, "state", state_of(broker, party, row),
+                               "from", enrolled ? "enrolment" : "configuration", "connected",
+                               is_connected(broker, party->index), "busy", row && row->busy, "represented_by",
+                               party->represented_by, "keys", keys_of(row, party));
+    if (!answer || !enrolled)
+        return answer;
+    json_object_set_new(answer, "invited_until_ms", json_integer((json_int_t)row->invited_until_ms));
+    json_object_set_new(answer, "seed", hex(row->seed));
+    json_t *approvals = json_array();
+    for (size_t i = 0; i < row->n_approvals; i++)
+        json_array_append_new(approvals, json_string(row->approvals[i]));
+    json_object_set_new(answer, "approvals", approvals);
+    json_object_set_new(answer, "approvals_needed", json_integer((json_int_t)broker->config->enrolment.approvals));
+    if (row->n_keys) {
+        char text[65];
+        erabi_keys_fingerprint(row->keys[row->n_keys - 1].curve, row->keys[row->n_keys - 1].sign, text);
+        json_object_set_new(answer, "fingerprint", json_string(text));
+    }
+    return answer;
+}
+
+/* ---- approve, deny, revoke ---- */
+
+static const char *approve(const struct erabi_broker *broker, const struct erabi_statement *s,
+                           struct erabi_party_row *row)
+{
+    const char *said = json_string_value(json_object_get(s->text, "keys"));
+    char text[65];
+    if (row->state == ERABI_PARTY_ACTIVE)
+        return "this party is approved already";
+    if (row->state != ERABI_PARTY_PENDING || row->n_keys == 0)
+        return "this party has not registered; it must run 'erab enroll' with its invitation first";
+    erabi_keys_fingerprint(row->keys[row->n_keys - 1].curve, row->keys[row->n_keys - 1].sign, text);
+    if (!said || strcmp(said, text) != 0)
+        return "the statement is about other keys than those registered; compare the fingerprint with the newcomer";
+    json_int_t at = json_integer_value(json_object_get(s->text, "at_ms"));
+    if ((uint64_t)at + ERAB_CLOCK_AHEAD_MS < row->keys[row->n_keys - 1].from_ms)
+        return "the statement is older than the registration; sign a new one";
+    for (size_t i = 0; i < row->n_approvals; i++)
+        if (strcmp(row->approvals[i], s->operator) == 0)
+            return "this operator has approved it already; another one is needed";
+    if (row->n_approvals == ERABI_ROW_APPROVALS)
+        return "too many approvals";
+    erabi_copy_text(row->approvals[row->n_approvals++], sizeof(row->approvals[0]), s->operator);
+    if (row->n_approvals >= broker->config->enrolment.approvals)
+        row->state = ERABI_PARTY_ACTIVE;
+    return NULL;
+}
+
+static const char *deny(const struct erabi_broker *broker, const struct erabi_statement *s, struct erabi_party_row *row)
+{
+    (void)broker;
+    (void)s;
+    if (row->state != ERABI_PARTY_PENDING && row->state != ERABI_PARTY_INVITED)
+        return row->state == ERABI_PARTY_DENIED ? "this party is denied already"
+                                                : "this party is approved; 'erab party revoke' cuts it off";
+    row->state = ERABI_PARTY_DENIED;
+    return NULL;
+}
+
+static json_t *decide(struct erabi_broker *broker, const json_t *request, const char *act, const char **error,
+                      const char *(*apply)(const struct erabi_broker *, const struct erabi_statement *,
+                                           struct erabi_party_row *))
+{
+    _statement_ struct erabi_statement s = {0};
+    if (!read_statement(broker, &s, request, act, error))
+        return NULL;
+    const struct erabi_registry_party *party = erabi_registry_party(broker->registry, s.party);
+    const struct erabi_party_row *row = erabi_registry_row(broker->registry, s.party);
+    struct erabi_change *change = erabi_enrol_prepare(broker, act);
+    const char *wrong = !change                 ? "no memory"
+                        : !party                ? "no such party; 'erab party list' shows those that there are"
+                        : party->revoked        ? "this party was revoked for good"
+                        : !row || row->configured ? "this party is in the configuration and needs no approval"
+                        : row->busy             ? "a change of this party is being written; repeat this"
+                                                : NULL;
+    if (!wrong) {
+        change->row = *row;
+        wrong = apply(broker, &s, &change->row);
+    }
+    if (wrong) {
+        free(change);
+        record(broker, act, &s, "refused");
+        *error = wrong;
+        return NULL;
+    }
+    const char *state = erabi_party_state_name(change->row.state);
+    json_int_t n = (json_int_t)change->row.n_approvals;
+    if (erabi_enrol_change(change) < 0) {
+        *error = "the journal takes nothing now; look at 'erab health'";
+        return NULL;
+    }
+    record(broker, act, &s, "signed");
+    return json_pack("{s:s, s:s, s:I, s:I}", "party", s.party, "state", state, "approvals", n, "approvals_needed",
+                     (json_int_t)broker->config->enrolment.approvals);
+}
+
+json_t *erabi_verb_party_approve(void *user, const json_t *request, const char **error)
+{
+    return decide(user, request, "party-approve", error, approve);
+}
+
+json_t *erabi_verb_party_deny(void *user, const json_t *request, const char **error)
+{
+    return decide(user, request, "party-deny", error, deny);
+}
+
+static json_t *cut_off(struct erabi_broker *broker, const char *id, const struct erabi_statement *s, const char **error)
+{
+    const struct erabi_registry_party *party = erabi_registry_party(broker->registry, id);
+    bool again = broker->revocation_lost;
+    broker->revocation_lost = false;
+    int r = erabi_registry_revoke(broker->registry, id);
+    if (r == 1 && again) /* revoked in memory only: this is the repetition that was asked for */
+        broker->revocation_lost = erabi_journal_revoke(broker->journal, id, erabi_now_ms(&broker->loop), NULL, NULL) < 0;
+    if (r < 0) {
+        *error = r < 0 && party ? "the owner of the broker cannot be revoked" : "no such party";
+        erabi_record_admin(broker->audit, "party-revoke", id, "refused");
+        return NULL;
+    }
+    erabi_record_party(broker->audit, "party-revoke", id, r == 1 ? "was revoked already" : "done",
+                       s->operator ? s->operator : "", s->raw ? s->raw : "", s->signature ? s->signature : "");
+    erabi_network_cut(broker, party->index, ERAB_REASON_REVOKED);
+    erabi_cards_tell(broker, id);
+    if (broker->revocation_lost) {
+        *error = "cut now, but the journal could not keep it: repeat this when the broker is ready again";
+        return NULL;
+    }
+    return json_pack("{s:s, s:b}", "party", id, "already", r == 1);
+}
+
+/* Where the configuration names operators, one of them signs; else whoever may use the socket decides. */
+json_t *erabi_verb_party_revoke(void *user, const json_t *request, const char **error)
+{
+    struct erabi_broker *broker = user;
+    _statement_ struct erabi_statement s = {0};
+    erabi_loop_read(&broker->loop);
+    if (broker->config->n_operators)
+        return read_statement(broker, &s, request, "party-revoke", error) ? cut_off(broker, s.party, &s, error) : NULL;
+    const char *id = json_string_value(json_object_get(request, "party"));
+    if (!id || !erab_party_valid(id)) {
+        *error = "party: a party id is needed";
+        return NULL;
+    }
+    return cut_off(broker, id, &s, error);
+}
