@@ -100,6 +100,9 @@ void erabi_heads_take(struct erabi_pipeline *pipeline, const struct erab_header 
 int erabi_pipeline_restore_member(struct erabi_pipeline *pipeline, const struct erabi_journal_member *row);
 int erabi_pipeline_restore(struct erabi_pipeline *pipeline, const struct erabi_journal_pending *row);
 int erabi_pipeline_restore_mark(struct erabi_pipeline *pipeline, const struct erabi_journal_mark *row);
+/* Sends one of the broker's own receipts, once. */
+void erabi_pipeline_answer(struct erabi_pipeline *pipeline, struct erabi_target *target,
+                           const struct erabi_answer *answer);
 /* Everything waiting for a target is dropped, with a receipt to each sender. */
 void erabi_pipeline_drop(struct erabi_pipeline *pipeline, struct erabi_target *target, enum erab_reason reason);
 /* Frees what the pipeline owns. */
