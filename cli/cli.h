@@ -3,6 +3,7 @@
 #define ERABI_CLI_H
 
 #include <stdbool.h>
+#include <stdint.h>
 
 #include <jansson.h>
 

@@ -124,7 +124,9 @@ BODY(registration,
      FIELD(down_kw, OPERATION)
      FIELD(capacity_kwh, OPERATION)
      FIELD(protected_link, OPERATION)
-     FIELD(property, HOME))
+     FIELD(property, HOME)
+     FIELD(curve_key, OPERATION)
+     FIELD(sign_key, OPERATION))
 
 BODY(result,
      FIELD(about, OPERATION)

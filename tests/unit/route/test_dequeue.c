@@ -68,7 +68,7 @@ static int connect_ends(void **state)
     crypto_box_keypair(server, server_secret);
     crypto_box_keypair(client, client_secret);
     uv_loop_init(&loop);
-    erabi_target_init(&target, NULL, ERAB_IF_R3);
+    erabi_target_init(&target, NULL, ERAB_IF_R3, NULL, NULL);
     target.gate = &gate;
     int r = erabi_links_new(&links, NULL, 0);
     alder = erabi_links_get(links, "hub", ERAB_IF_R3, "alder", 1);
@@ -88,7 +88,7 @@ static int end(void **state)
 {
     erabi_transport_stop(transport, NULL, NULL);
     uv_run(&loop, UV_RUN_DEFAULT);
-    erabi_target_deinit(&target, NULL, NULL);
+    erabi_target_deinit(&target);
     erabi_links_free(links);
     return uv_loop_close(&loop);
 }
@@ -103,7 +103,7 @@ static void push(enum erab_type type, uint8_t number, struct erabi_link *link)
                                       .body = erabi_slice(&number, 1)};
     struct erabi_parcel *parcel = erabi_parcel_new(&header, &envelope, hash);
     assert_non_null(parcel);
-    assert_int_equal(erabi_target_push_link(&target, parcel, number, link), 0);
+    assert_int_equal(erabi_target_push_link(&target, parcel, 7, number, ERABI_PUSH_CHECKED, link), 0);
     erabi_parcel_unref(parcel);
 }
 
