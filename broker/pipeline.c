@@ -315,7 +315,7 @@ static enum step step_store(struct passage *p)
     erabi_known_charge(&pipeline->known, p->known, p->from->index);
     erabi_known_order(p->known, p->body);
     if (p->attachment->kind == ERABI_ATTACH_LOCAL)
-        p->known->source = p->attachment;
+        p->known->source = p->attachment->party;
     if (lane(p) == ERAB_LANE_TELEMETRY)
         return NEXT;
     if (pipeline->passages >= ERABI_PASSAGES_MAX)
