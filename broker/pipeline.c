@@ -314,7 +314,7 @@ static enum step step_store(struct passage *p)
         return refuse(p, ERAB_REASON_QUEUE_FULL, "", "too many messages are remembered");
     erabi_known_order(p->known, p->body);
     if (p->attachment->kind == ERABI_ATTACH_LOCAL)
-        p->known->source = p->attachment;
+        p->known->source = p->attachment->party;
     if (lane(p) == ERAB_LANE_TELEMETRY)
         return NEXT;
     if (pipeline->passages >= ERABI_PASSAGES_MAX)
