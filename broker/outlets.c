@@ -52,12 +52,7 @@ void erabi_tables_free(struct erabi_tables *tables)
 
 int erabi_outlets_init(struct erabi_pipeline *pipeline)
 {
-<<<<<<< HEAD
-    const struct erabi_config *config = pipeline->config;
     size_t n = erabi_registry_capacity(pipeline->registry);
-=======
-    size_t n = erabi_registry_capacity(pipeline->registry);
->>>>>>> core
     erabi_gather_init(&pipeline->gathers);
     pipeline->outlets = calloc(n * ERAB_IF_COUNT, sizeof(*pipeline->outlets));
     pipeline->seqs = calloc(n, sizeof(*pipeline->seqs));
