@@ -142,18 +142,19 @@ static void tell_dead(struct erabi_target *target, struct erabi_deliveries *dead
     }
 }
 
-void erabi_target_drop(struct erabi_target *target, enum erab_reason reason)
+void erabi_target_drop(struct erabi_target *target, bool (*which)(void *user, const struct erabi_delivery *delivery),
+                       void *user, enum erab_reason reason)
 {
     struct erabi_deliveries dead = TAILQ_HEAD_INITIALIZER(dead);
-    struct erabi_delivery *d;
-    for (int i = 0; i < ERABI_QUEUE_COUNT; i++)
-        while ((d = TAILQ_FIRST(&target->queues[i].list))) {
-            take_out(target, &target->queues[i].list, d);
+    for (int i = 0; i <= ERABI_QUEUE_COUNT; i++) {
+        struct erabi_deliveries *list = i < ERABI_QUEUE_COUNT ? &target->queues[i].list : &target->told;
+        for (struct erabi_delivery *d = TAILQ_FIRST(list), *next; d; d = next) {
+            next = TAILQ_NEXT(d, place);
+            if (which && !which(user, d))
+                continue;
+            take_out(target, list, d);
             TAILQ_INSERT_TAIL(&dead, d, place);
         }
-    while ((d = TAILQ_FIRST(&target->told))) {
-        take_out(target, &target->told, d);
-        TAILQ_INSERT_TAIL(&dead, d, place);
     }
     tell_dead(target, &dead, reason);
 }
