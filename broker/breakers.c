@@ -36,7 +36,8 @@ static bool reachable(const struct erabi_pipeline *pipeline, const struct erabi_
 {
     if (q == erabi_registry_owner(pipeline->registry))
         return true;
-    const struct erabi_attachment *a = q->revoked ? NULL : erabi_registry_attachment_of(pipeline->registry, q->index);
+    const struct erabi_attachment *a =
+        q->revoked ? NULL : erabi_registry_attachment_of(pipeline->registry, q->index);
     return a && !a->revoked &&
            (a->kind == ERABI_ATTACH_ADAPTER || !a->interfaces || (a->interfaces >> interface & 1));
 }

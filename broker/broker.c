@@ -126,12 +126,12 @@ static int load_revoked(void *user, const char *party)
 static int load_state(void *user, const char *key, struct erabi_slice value)
 {
     struct erabi_broker *broker = user;
+    if (strncmp(key, ERABI_BREAKER_STATE, strlen(ERABI_BREAKER_STATE)) == 0)
+        return erabi_breakers_restore(&broker->pipeline, key, value);
     if (strncmp(key, ERABI_ENROL_STATE, strlen(ERABI_ENROL_STATE)) == 0)
         return erabi_enrol_load(broker, key + strlen(ERABI_ENROL_STATE), value);
     if (strncmp(key, ERABI_SERVER_KEY_STATE, strlen(ERABI_SERVER_KEY_STATE)) == 0)
         return erabi_server_keys_load(broker, key + strlen(ERABI_SERVER_KEY_STATE), value);
-    if (strncmp(key, ERABI_BREAKER_STATE, strlen(ERABI_BREAKER_STATE)) == 0)
-        return erabi_breakers_restore(&broker->pipeline, key, value);
     struct erabi_reader r = erabi_reader(value.data, value.size);
     uint64_t floor = erabi_read_u64(&r);
     if (strcmp(key, CLOCK_FLOOR) == 0 && erabi_reader_done(&r) && floor > broker->loop.clock.wall_ms)

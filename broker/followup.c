@@ -38,7 +38,7 @@ void erabi_followup_denied(struct erabi_pipeline *pipeline, struct erabi_deliver
 
 void erabi_pipeline_drop(struct erabi_pipeline *pipeline, struct erabi_target *target, enum erab_reason reason)
 {
-    erabi_target_drop(target, reason);
+    erabi_target_drop(target, NULL, NULL, reason);
 }
 
 void erabi_pipeline_tick(struct erabi_pipeline *pipeline)

@@ -188,9 +188,10 @@ static void on_bound(void *user, struct erabi_session *session)
     struct erabi_broker *broker = user;
     if (session->group == ERAB_LANES_COMMAND)
         erabi_breakers_connected(&broker->pipeline, session->target->attachment, session->target->interface);
+    if (session->cut)
+        return;
     erabi_cards_greet(broker, session);
-    if (!session->cut)
-        erabi_target_pump(session->target, broker->loop.mono_ms, erabi_now_ms(&broker->loop));
+    erabi_target_pump(session->target, broker->loop.mono_ms, erabi_now_ms(&broker->loop));
 }
 
 static const char *peer_party(void *user, const struct erabi_session *session)

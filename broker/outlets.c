@@ -11,48 +11,66 @@ static int by_id(const void *a, const void *b)
 }
 
 /* Who names the types it takes comes before who takes all: one taker each. */
-static void collect_locals(struct erabi_pipeline *pipeline)
+static void collect_locals(struct erabi_tables *tables, const struct erabi_config *config,
+                           const struct erabi_registry *registry)
 {
-    const struct erabi_config *config = pipeline->config;
     for (int turn = 0; turn < 2; turn++) {
         for (size_t i = 0; i < config->n_parties; i++) {
             const struct erabi_config_party *party = &config->parties[i];
             if (party->attachment.kind != ERABI_ATTACH_LOCAL || party->n_curve_keys == 0)
                 continue;
-            const struct erabi_attachment *a = erabi_registry_key(pipeline->registry, party->curve_keys[0]);
+            const struct erabi_attachment *a = erabi_registry_key(registry, party->curve_keys[0]);
             if (a && (a->types == ~UINT64_C(0)) == (turn == 1))
-                pipeline->locals[pipeline->n_locals++] = a;
+                tables->locals[tables->n_locals++] = a;
         }
     }
 }
 
+int erabi_tables_make(struct erabi_tables *tables, const struct erabi_config *config,
+                      const struct erabi_registry *registry)
+{
+    *tables = (struct erabi_tables){.groups = calloc(config->n_groups + 1, sizeof(*tables->groups)),
+                                    .locals = calloc(config->n_parties + 1, sizeof(*tables->locals)),
+                                    .n_groups = config->n_groups};
+    if (!tables->groups || !tables->locals) {
+        erabi_tables_free(tables);
+        return -ENOMEM;
+    }
+    for (size_t i = 0; i < config->n_groups; i++)
+        tables->groups[i] = &config->groups[i];
+    qsort(tables->groups, config->n_groups, sizeof(*tables->groups), by_id);
+    collect_locals(tables, config, registry);
+    return 0;
+}
+
+void erabi_tables_free(struct erabi_tables *tables)
+{
+    free(tables->groups);
+    free(tables->locals);
+    *tables = (struct erabi_tables){0};
+}
+
 int erabi_outlets_init(struct erabi_pipeline *pipeline)
 {
-    const struct erabi_config *config = pipeline->config;
     size_t n = erabi_registry_capacity(pipeline->registry);
     erabi_gather_init(&pipeline->gathers);
     pipeline->outlets = calloc(n * ERAB_IF_COUNT, sizeof(*pipeline->outlets));
     pipeline->seqs = calloc(n, sizeof(*pipeline->seqs));
     pipeline->known.charged = calloc(n, sizeof(*pipeline->known.charged));
-    pipeline->groups = calloc(config->n_groups + 1, sizeof(*pipeline->groups));
-    pipeline->locals = calloc(config->n_parties + 1, sizeof(*pipeline->locals));
-    if (!pipeline->outlets || !pipeline->seqs || !pipeline->known.charged || !pipeline->groups || !pipeline->locals)
+    if (!pipeline->outlets || !pipeline->seqs || !pipeline->known.charged)
         return -ENOMEM;
-    for (size_t i = 0; i < config->n_groups; i++)
-        pipeline->groups[i] = &config->groups[i];
-    qsort(pipeline->groups, config->n_groups, sizeof(*pipeline->groups), by_id);
-    collect_locals(pipeline);
-    return 0;
+    return erabi_tables_make(&pipeline->tables, pipeline->config, pipeline->registry);
 }
 
 const struct erabi_config_group *erabi_pipeline_group(const struct erabi_pipeline *pipeline, const char *id)
 {
-    size_t low = 0, high = pipeline->config->n_groups;
+    const struct erabi_tables *tables = &pipeline->tables;
+    size_t low = 0, high = tables->n_groups;
     while (low < high) {
         size_t middle = low + (high - low) / 2;
-        int order = strcmp(pipeline->groups[middle]->id, id);
+        int order = strcmp(tables->groups[middle]->id, id);
         if (order == 0)
-            return pipeline->groups[middle];
+            return tables->groups[middle];
         if (order < 0)
             low = middle + 1;
         else
@@ -61,18 +79,30 @@ const struct erabi_config_group *erabi_pipeline_group(const struct erabi_pipelin
     return NULL;
 }
 
-void erabi_outlets_key(const struct erabi_attachment *attachment, enum erab_interface interface, uint8_t key[16])
+static void target_key(const struct erabi_attachment *attachment, enum erab_interface interface, uint8_t key[16])
 {
     struct erabi_writer w = erabi_writer(key, 16);
     erabi_write_u64(&w, (uint64_t)(uintptr_t)attachment);
     erabi_write_u64(&w, (uint64_t)interface);
 }
 
+/* As many go in as came out: the table never grows here. */
+void erabi_outlets_rekey(struct erabi_pipeline *pipeline)
+{
+    for (size_t i = 0; i < pipeline->n_targets; i++)
+        erabi_id_table_remove(&pipeline->target_ids, &pipeline->targets[i]->entry);
+    for (size_t i = 0; i < pipeline->n_targets; i++) {
+        struct erabi_target *target = pipeline->targets[i];
+        target_key(target->attachment, target->interface, target->entry.id);
+        erabi_id_table_add(&pipeline->target_ids, &target->entry);
+    }
+}
+
 struct erabi_target *erabi_pipeline_outlet(struct erabi_pipeline *pipeline, const struct erabi_attachment *attachment,
                                            enum erab_interface interface)
 {
     uint8_t key[16];
-    erabi_outlets_key(attachment, interface, key);
+    target_key(attachment, interface, key);
     struct erabi_id_entry *found = erabi_id_table_find(&pipeline->target_ids, key);
     if (found)
         return (struct erabi_target *)found; /* entry is the first member */
@@ -97,8 +127,8 @@ struct erabi_target *erabi_pipeline_outlet(struct erabi_pipeline *pipeline, cons
 /* The owner's application that takes this type; NULL: none does. */
 static const struct erabi_attachment *local_taker(const struct erabi_pipeline *pipeline, enum erab_type type)
 {
-    for (size_t i = 0; i < pipeline->n_locals; i++) {
-        const struct erabi_attachment *a = pipeline->locals[i];
+    for (size_t i = 0; i < pipeline->tables.n_locals; i++) {
+        const struct erabi_attachment *a = pipeline->tables.locals[i];
         if (!a->revoked && (a->types >> type & 1))
             return a;
     }
@@ -261,8 +291,7 @@ void erabi_pipeline_deinit(struct erabi_pipeline *pipeline)
     free(pipeline->targets);
     free(pipeline->outlets);
     free(pipeline->seqs);
-    free(pipeline->groups);
-    free(pipeline->locals);
+    erabi_tables_free(&pipeline->tables);
     erabi_known_deinit(&pipeline->known);
     free(pipeline->known.charged);
     erabi_links_free(pipeline->breakers.links);

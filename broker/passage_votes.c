@@ -52,19 +52,18 @@ void erabi_passage_ask(struct passage *p, struct link *link)
 
 bool erabi_passage_hold(struct passage *p)
 {
-    struct erabi_known_table *known = &p->pipeline->known;
-    bool receipt = p->header.type == ERAB_RECEIPT; /* leaves no mark: it may come again */
-    if (!receipt && !erabi_known_room(known, erab_type_lane(p->header.type), p->from->index))
-        return false;
-    p->parcel = erabi_parcel_new(&p->header, &p->envelope, p->hash);
+    struct erabi_known_table *table = &p->pipeline->known;
+    if (!p->parcel)
+        p->parcel = erabi_parcel_new(&p->header, &p->envelope, p->hash);
     if (!p->parcel)
         return false;
     p->envelope = p->parcel->envelope;
-    if (receipt)
+    if (p->header.type == ERAB_RECEIPT)
         return true;
-    p->known = erabi_known_add(known, &p->header, p->hash);
+    if (erabi_known_room(table, erab_type_lane(p->header.type), p->from->index))
+        p->known = erabi_known_add(table, &p->header, p->hash);
     if (p->known)
-        erabi_known_charge(known, p->known, p->from->index);
+        erabi_known_charge(table, p->known, p->from->index);
     return p->known;
 }
 

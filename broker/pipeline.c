@@ -300,7 +300,7 @@ static enum step store_receipt(struct passage *p)
 {
     struct erabi_pipeline *pipeline = p->pipeline;
     const Erab__V1__Receipt *receipt = (const void *)p->body;
-    if (!p->parcel && !erabi_passage_hold(p))
+    if (!erabi_passage_hold(p))
         return refuse(p, ERAB_REASON_NOT_READY, "", "out of memory");
     if (erabi_passage_to_owner(p))
         p->links[0].target = erabi_receipts_way(pipeline, receipt, p->links[0].target);
@@ -319,7 +319,7 @@ static enum step step_store(struct passage *p)
         return refuse(p, ERAB_REASON_QUEUE_FULL, "", "too many messages are remembered");
     erabi_known_order(p->known, p->body);
     if (p->attachment->kind == ERABI_ATTACH_LOCAL)
-        p->known->source = p->source;
+        p->known->source = p->attachment->party;
     if (lane(p) == ERAB_LANE_TELEMETRY)
         return NEXT;
     if (pipeline->passages >= ERABI_PASSAGES_MAX)

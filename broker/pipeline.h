@@ -28,6 +28,14 @@
 /* Passages waiting for a commit at most. */
 #define ERABI_PASSAGES_MAX 16384u
 
+/* What is derived from one configuration and its registry. */
+struct erabi_tables {
+    const struct erabi_config_group **groups; /* by id */
+    size_t n_groups;
+    const struct erabi_attachment **locals; /* the owner's applications, who names its types first */
+    size_t n_locals;
+};
+
 struct erabi_pipeline {
     struct erabi_loop *loop;
     struct erabi_snapshot *snapshot; /* a reference; the four below are its parts */
@@ -43,10 +51,8 @@ struct erabi_pipeline {
     struct erabi_gather_table gathers;
     struct erabi_target **targets;
     size_t n_targets;
-    struct erabi_id_table target_ids;            /* the same, by attachment and interface */
-    const struct erabi_config_group **groups;    /* by id */
-    const struct erabi_attachment **locals;      /* the owner's applications, who names its types first */
-    size_t n_locals;
+    struct erabi_id_table target_ids; /* the same, by attachment and interface */
+    struct erabi_tables tables;
     struct erabi_target **outlets; /* by party index and interface, filled when first used */
     uint64_t *seqs;                /* by party index: of the broker's own answers */
     struct erabi_attachment self; /* of what the broker says for its owner */
@@ -62,8 +68,13 @@ struct erabi_pipeline {
 
 /* Allocates the tables above for the registry and the configuration that are set. 0 or -ENOMEM. */
 int erabi_outlets_init(struct erabi_pipeline *pipeline);
-/* The key of a target in target_ids. */
-void erabi_outlets_key(const struct erabi_attachment *attachment, enum erab_interface interface, uint8_t key[16]);
+/* The tables of a configuration; 0 or -ENOMEM (then there is nothing to free). For another configuration: make the new
+ * ones, free the old ones, and once every target has its attachment of the new registry, erabi_outlets_rekey, which
+ * cannot fail. known.charged must then be as long as the new registry. */
+int erabi_tables_make(struct erabi_tables *tables, const struct erabi_config *config,
+                      const struct erabi_registry *registry);
+void erabi_tables_free(struct erabi_tables *tables);
+void erabi_outlets_rekey(struct erabi_pipeline *pipeline);
 /* NULL: no such group. `id` without '@'. */
 const struct erabi_config_group *erabi_pipeline_group(const struct erabi_pipeline *pipeline, const char *id);
 /* The target of an attachment on an interface (ERAB_IF_NONE: the local endpoint), made when first asked for;
@@ -121,6 +132,9 @@ void erabi_heads_take(struct erabi_pipeline *pipeline, const struct erab_header 
 int erabi_pipeline_restore_member(struct erabi_pipeline *pipeline, const struct erabi_journal_member *row);
 int erabi_pipeline_restore(struct erabi_pipeline *pipeline, const struct erabi_journal_pending *row);
 int erabi_pipeline_restore_mark(struct erabi_pipeline *pipeline, const struct erabi_journal_mark *row);
+/* Sends one of the broker's own receipts, once. */
+void erabi_pipeline_answer(struct erabi_pipeline *pipeline, struct erabi_target *target,
+                           const struct erabi_answer *answer);
 /* Everything waiting for a target is dropped, with a receipt to each sender. */
 void erabi_pipeline_drop(struct erabi_pipeline *pipeline, struct erabi_target *target, enum erab_reason reason);
 /* Frees what the pipeline owns. */

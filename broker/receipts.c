@@ -49,6 +49,12 @@ static void say(struct erabi_pipeline *pipeline, struct erabi_target *target, co
     erabi_parcel_unref(parcel);
 }
 
+void erabi_pipeline_answer(struct erabi_pipeline *pipeline, struct erabi_target *target,
+                           const struct erabi_answer *answer)
+{
+    say(pipeline, target, answer, ONCE);
+}
+
 static struct erabi_answer answer_of(struct erabi_pipeline *pipeline, const char *to)
 {
     return (struct erabi_answer){.owner = pipeline->owner->party,
@@ -105,6 +111,15 @@ void erabi_receipts_first(struct erabi_pipeline *pipeline, struct erabi_target *
         say(pipeline, source, &a, ONCE);
 }
 
+/* The owner's application that a message came from; NULL: from none, or it is not known any more. */
+static struct erabi_target *application(struct erabi_pipeline *pipeline, const struct erabi_known *known)
+{
+    for (size_t i = 0; known && known->source != UINT32_MAX && i < pipeline->tables.n_locals; i++)
+        if (pipeline->tables.locals[i]->party == known->source)
+            return erabi_pipeline_outlet(pipeline, pipeline->tables.locals[i], ERAB_IF_NONE);
+    return NULL;
+}
+
 struct erabi_target *erabi_receipts_back(struct erabi_pipeline *pipeline, const char *from, uint32_t to)
 {
     const struct erabi_registry_party *sender = erabi_registry_party(pipeline->registry, from);
@@ -125,9 +140,9 @@ void erabi_receipts_later(struct erabi_pipeline *pipeline, const struct erabi_de
         return;
     }
     const struct erabi_known *known = erabi_known_find(&pipeline->known, h->id);
-    struct erabi_target *back = known && known->source
-                                    ? known->source
-                                    : erabi_receipts_back(pipeline, h->from, delivery->party);
+    struct erabi_target *back = application(pipeline, known);
+    if (!back)
+        back = erabi_receipts_back(pipeline, h->from, delivery->party);
     if (!back)
         return;
     struct erabi_answer a = answer_of(pipeline, h->from);
@@ -153,10 +168,9 @@ void erabi_receipts_member(struct erabi_pipeline *pipeline, struct erabi_gather 
 static void tell_group(struct erabi_pipeline *pipeline, const struct erabi_gather *gather)
 {
     const struct erabi_known *known = erabi_known_find(&pipeline->known, gather->entry.id);
-    struct erabi_target *back = known && known->source
-                                    ? known->source
-                                : gather->n ? erabi_receipts_back(pipeline, gather->from, gather->members[0].party)
-                                            : NULL;
+    struct erabi_target *back = application(pipeline, known);
+    if (!back && gather->n)
+        back = erabi_receipts_back(pipeline, gather->from, gather->members[0].party);
     if (!back)
         return;
     struct erabi_answer a = answer_of(pipeline, gather->from);
@@ -201,8 +215,7 @@ struct erabi_target *erabi_receipts_way(struct erabi_pipeline *pipeline, const E
     const struct erabi_known *known = receipt->has_about && receipt->about.len == ERAB_ID_SIZE
                                           ? erabi_known_find(&pipeline->known, receipt->about.data)
                                           : NULL;
-    struct erabi_target *sender =
-        known && known->source ? known->source : NULL;
+    struct erabi_target *sender = application(pipeline, known);
     return sender ? sender : taker;
 }
 

@@ -41,8 +41,7 @@ static void free_tables(struct erabi_pipeline *tables)
     free(tables->outlets);
     free(tables->seqs);
     free(tables->known.charged);
-    free(tables->groups);
-    free(tables->locals);
+    erabi_tables_free(&tables->tables);
 }
 
 static void swap_free(struct erabi_swap *swap, struct erabi_pipeline *pipeline)
@@ -108,9 +107,7 @@ static void set_parts(struct erabi_pipeline *pipeline, struct erabi_swap *swap)
     EXCHANGE(pipeline->outlets, tables->outlets); /* filled anew when first used */
     EXCHANGE(pipeline->seqs, tables->seqs);
     EXCHANGE(pipeline->known.charged, tables->known.charged);
-    EXCHANGE(pipeline->groups, tables->groups);
-    EXCHANGE(pipeline->locals, tables->locals);
-    pipeline->n_locals = tables->n_locals;
+    EXCHANGE(pipeline->tables, tables->tables);
     pipeline->snapshot = s;
     pipeline->config = s->config;
     pipeline->profile = s->profile;
@@ -120,28 +117,15 @@ static void set_parts(struct erabi_pipeline *pipeline, struct erabi_swap *swap)
     pipeline->self.speaks_for = &owner->index;
 }
 
-/* The table of targets goes by attachment: as many leave it as come back, so that it needs no memory. */
-static void rekey(struct erabi_pipeline *pipeline, const struct erabi_swap *swap, size_t n)
-{
-    for (size_t i = 0; i < n; i++)
-        erabi_id_table_remove(&pipeline->target_ids, &pipeline->targets[i]->entry);
-    for (size_t i = 0; i < n; i++) {
-        struct erabi_target *target = pipeline->targets[i];
-        target->attachment = swap->next[i];
-        erabi_outlets_key(target->attachment, target->interface, target->entry.id);
-        int r = erabi_id_table_add(&pipeline->target_ids, &target->entry);
-        assert(r == 0);
-        (void)r;
-    }
-}
-
 void erabi_pipeline_swap(struct erabi_swap *swap, struct erabi_pipeline *pipeline,
                          void (*cut)(void *user, struct erabi_target *target), void *user)
 {
     struct erabi_snapshot *before = pipeline->snapshot;
     size_t n = pipeline->n_targets; /* an answer to a sender may add one */
     set_parts(pipeline, swap);
-    rekey(pipeline, swap, n);
+    for (size_t i = 0; i < n; i++)
+        pipeline->targets[i]->attachment = swap->next[i];
+    erabi_outlets_rekey(pipeline);
     for (size_t i = 0; i < n; i++) {
         if (!swap->emptied[i])
             continue;
@@ -184,6 +168,6 @@ void erabi_pipeline_isolate(struct erabi_pipeline *pipeline, enum erab_interface
     pipeline->isolated = isolated ? pipeline->isolated | bit : pipeline->isolated & ~bit;
     for (size_t i = 0, n = pipeline->n_targets; isolated && i < n; i++) {
         struct isolating isolating = {pipeline, pipeline->targets[i], interface};
-        erabi_target_drop_some(pipeline->targets[i], of_interface, &isolating, ERAB_REASON_BREAKER_OPEN);
+        erabi_target_drop(pipeline->targets[i], of_interface, &isolating, ERAB_REASON_BREAKER_OPEN);
     }
 }

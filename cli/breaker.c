@@ -79,9 +79,11 @@ static int decide(const struct cli *cli, const char *verb, const char *done, con
 {
     if (!cli->socket)
         return need_socket(cli);
-    json_t *got = cli_ask(cli->socket, json_pack("{s:s, s:s, s:s, s:s, s:s}", "verb", verb, "party", cli->words[0],
-                                                 "interface", cli->words[1], "peer", cli->words[2], "note",
-                                                 cli->n > 3 ? cli->words[3] : ""));
+    json_t *request = json_pack("{s:s, s:s, s:s, s:s, s:s}", "verb", verb, "party", cli->words[0], "interface",
+                                cli->words[1], "peer", cli->words[2], "note", cli->n > 3 ? cli->words[3] : "");
+    if (!request)
+        return cli_refuse(cli, EXIT_USAGE, "parties, interface and note must be UTF-8 text");
+    json_t *got = cli_ask(cli->socket, request);
     if (!json_is_true(json_object_get(got, "ok")))
         return tell_failure(cli, got);
     if (cli->json) {

@@ -213,7 +213,7 @@ static const struct erabi_option top_table[] = {
     {"adapters", ERABI_OPT_SECTIONS, TOP_LIST(adapters), .max = 64, .table = adapter_table,
      .item_size = sizeof(struct erabi_config_adapter), .right = "a list of sections"},
     {"policies", ERABI_OPT_SECTIONS, TOP_LIST(policies), .required = true, .live = true, .min = 1, .max = 64, .table = policy_table,
-     .item_size = sizeof(struct erabi_config_policy), .right = "a list as [r1, r2, r3, r4, r5]"},
+     .item_size = sizeof(struct erabi_config_policy), .right = "a list as [r1, r2, r3, r4, r5, info]"},
     {"limits", ERABI_OPT_SECTION, TOP(limits), .table = limits_table, .right = "a section"},
     {"heads", ERABI_OPT_SECTION, TOP(heads), .table = heads_table, .right = "a section"},
     {"operators", ERABI_OPT_SECTIONS, TOP_LIST(operators), .live = true, .max = 64, .table = operator_table,

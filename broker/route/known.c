@@ -33,7 +33,7 @@ struct erabi_known *erabi_known_add(struct erabi_known_table *table, const struc
     known->type = header->type;
     known->state = ERAB_QUEUED;
     known->exercise = header->exercise;
-    known->party = UINT32_MAX;
+    known->source = known->party = UINT32_MAX;
     erabi_copy_text(known->from, sizeof(known->from), header->from);
     erabi_copy_text(known->to, sizeof(known->to), header->to);
     if (erabi_id_table_add(&table->ids, &known->entry) < 0) {

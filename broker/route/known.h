@@ -32,8 +32,8 @@ struct erabi_known {
     uint8_t order[ERAB_ID_SIZE]; /* of a Dispatch: which order it is a version of */
     bool has_order;
     uint32_t modification;
-    void *source; /* the target of the local application that sent it (targets stay); NULL: nobody local */
-    uint32_t party;     /* index of the sender, charged for it; UINT32_MAX: nobody */
+    uint32_t source; /* index of the local application that sent it; UINT32_MAX: nobody local */
+    uint32_t party;  /* index of the sender, charged for it; UINT32_MAX: nobody */
 };
 
 struct erabi_known_table {

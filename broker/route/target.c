@@ -142,32 +142,21 @@ static void tell_dead(struct erabi_target *target, struct erabi_deliveries *dead
     }
 }
 
-static void choose(struct erabi_target *target, struct erabi_deliveries *list, struct erabi_deliveries *dead,
-                   bool (*which)(void *user, const struct erabi_delivery *delivery), void *user)
-{
-    for (struct erabi_delivery *d = TAILQ_FIRST(list), *next; d; d = next) {
-        next = TAILQ_NEXT(d, place);
-        if (which && !which(user, d))
-            continue;
-        take_out(target, list, d);
-        TAILQ_INSERT_TAIL(dead, d, place);
-    }
-}
-
-void erabi_target_drop_some(struct erabi_target *target,
-                            bool (*which)(void *user, const struct erabi_delivery *delivery), void *user,
-                            enum erab_reason reason)
+void erabi_target_drop(struct erabi_target *target, bool (*which)(void *user, const struct erabi_delivery *delivery),
+                       void *user, enum erab_reason reason)
 {
     struct erabi_deliveries dead = TAILQ_HEAD_INITIALIZER(dead);
-    for (int i = 0; i < ERABI_QUEUE_COUNT; i++)
-        choose(target, &target->queues[i].list, &dead, which, user);
-    choose(target, &target->told, &dead, which, user);
+    for (int i = 0; i <= ERABI_QUEUE_COUNT; i++) {
+        struct erabi_deliveries *list = i < ERABI_QUEUE_COUNT ? &target->queues[i].list : &target->told;
+        for (struct erabi_delivery *d = TAILQ_FIRST(list), *next; d; d = next) {
+            next = TAILQ_NEXT(d, place);
+            if (which && !which(user, d))
+                continue;
+            take_out(target, list, d);
+            TAILQ_INSERT_TAIL(&dead, d, place);
+        }
+    }
     tell_dead(target, &dead, reason);
-}
-
-void erabi_target_drop(struct erabi_target *target, enum erab_reason reason)
-{
-    erabi_target_drop_some(target, NULL, NULL, reason);
 }
 
 struct erabi_connection *erabi_target_bind(struct erabi_target *target, enum erab_lane_group group,

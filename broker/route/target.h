@@ -90,12 +90,9 @@ void erabi_target_init(struct erabi_target *target, const void *attachment, enum
                        erabi_left_fn left, void *user);
 /* Frees what it holds and tells nobody. */
 void erabi_target_deinit(struct erabi_target *target);
-/* Everything that waits here leaves, told with `reason`. */
-void erabi_target_drop(struct erabi_target *target, enum erab_reason reason);
-/* The same for what `which` chooses (NULL: all). */
-void erabi_target_drop_some(struct erabi_target *target,
-                            bool (*which)(void *user, const struct erabi_delivery *delivery), void *user,
-                            enum erab_reason reason);
+/* What `which` chooses of all that waits here (NULL: everything) leaves, told with `reason`. */
+void erabi_target_drop(struct erabi_target *target, bool (*which)(void *user, const struct erabi_delivery *delivery),
+                       void *user, enum erab_reason reason);
 
 /* A connection for this lane group is there: what was sent on an older one is sent again. The older one is
  * returned (to be cut as replaced) or NULL. */

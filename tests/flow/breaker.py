@@ -2,6 +2,7 @@
 """The availability breaker of a link, from the outside: what an operator does, and what opens and heals it by itself."""
 import json
 import os
+import select
 import socket
 import sys
 
@@ -178,6 +179,32 @@ def peers_that_connect_again_and_again_are_stopped(s):
         s.clients.remove(alder)
     s.audited(what="breaker", state="open", peer="alder", cause="flapping")
     assert set(links(s)) == {(HUB, "r3", "alder")}
+
+
+def an_uplink_is_cut_and_dials_again_only_when_its_link_may_be_tried(s):
+    b = s.net.broker("alder", "ra", "alder")
+    b.party(HUB, "ac", "example-coordinator", kind=None)
+    b.uplink(s.broker, "r3")
+    b.start()
+
+    def bound():
+        return {p["lanes"] for p in b.tool("health")[1]["peers"] if p["bound"]} == {1, 2}
+
+    def until(what):
+        for _ in range(400):
+            if what():
+                return
+            select.select([], [], [], 0.05)
+        raise AssertionError("never so")
+    until(bound)
+    assert b.tool("breaker", "trip", *LINK)[0] == 0
+    line = b.wait_audit(lambda r: r["what"] == "breaker" and r["state"] == "open")
+    cuts = [r for r in b.audit() if r["what"] == "connection" and r["verdict"] == "cut"]
+    assert [(r["peer"], r["reason"], r["mono_ms"]) for r in cuts] == [(HUB, "breaker-open", line["mono_ms"])] * 2, cuts
+    b.wait_audit(lambda r: r["what"] == "connection" and r["verdict"] == "refused" and r["reason"] == "breaker-open")
+    assert not b.tool("health")[1]["peers"]
+    assert b.tool("breaker", "close", *LINK)[0] == 0
+    until(bound)
 
 
 def the_list_comes_in_pages(s):

@@ -136,6 +136,7 @@ class Cli(unittest.TestCase):
         self.assertEqual(run("breaker", "list")[0], 2)
         self.assertEqual(run("breaker", "trip", "alder", "r3", "--socket", "x")[0], 2)
         self.assertEqual(run("breaker", "close", "alder", "r3", "birch")[0], 2)
+        self.assertEqual(run("breaker", "trip", b"\xff", "r3", "birch", "--socket", "x")[0], 2)
         self.assertEqual(run("--help")[0], 0)
 
 

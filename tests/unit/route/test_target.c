@@ -230,10 +230,26 @@ static void what_is_dropped_is_told_with_its_reason(void **state)
 {
     push(ERAB_DISPATCH, 10, 1, NULL);
     push(ERAB_PLAN, 10, 1, NULL);
-    erabi_target_drop(&target, ERAB_REASON_REVOKED);
+    erabi_target_drop(&target, NULL, NULL, ERAB_REASON_REVOKED);
     assert_int_equal(left_n, 2);
     assert_int_equal(left_reason, ERAB_REASON_REVOKED);
     assert_int_equal(target.queues[ERABI_QUEUE_COMMAND].bytes, 0);
+}
+
+static bool to_party_2(void *user, const struct erabi_delivery *delivery)
+{
+    return delivery->party == 2;
+}
+
+static void only_what_was_chosen_is_dropped(void **state)
+{
+    push(ERAB_DISPATCH, 10, 1, NULL);
+    push(ERAB_DISPATCH, 10, 2, NULL);
+    push(ERAB_RECEIPT, 10, 2, NULL);
+    erabi_target_drop(&target, to_party_2, NULL, ERAB_REASON_BREAKER_OPEN);
+    assert_int_equal(left_n, 2);
+    assert_int_equal(target.queues[ERABI_QUEUE_COMMAND].n, 1);
+    assert_int_equal(target.queues[ERABI_QUEUE_RECEIPT].n, 0);
 }
 
 #define T(f) cmocka_unit_test_setup_teardown(f, fresh, gone)
@@ -254,6 +270,7 @@ int main(void)
         T(what_has_expired_is_not_written_and_leaves),
         T(commands_in_flight_leave_control_a_window_of_its_own),
         T(what_is_dropped_is_told_with_its_reason),
+        T(only_what_was_chosen_is_dropped),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
