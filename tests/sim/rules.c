@@ -79,7 +79,7 @@ void rules_receipt(struct party *p, struct message *m, const Erab__V1__Receipt *
         m->ended = true;
     } else if (r->state == ERAB__V1__RECEIPT_STATE__REFUSED) {
         w->count.refused++;
-        if (!m->bad && !may_be_refused(w, m, r->reason))
+        if (!m->bad && r->n_member == 0 && !may_be_refused(w, m, r->reason))
             rule_broken(w, "%s was refused: %s", label(m, text), r->reason);
         m->ended = true;
     }
@@ -127,8 +127,11 @@ void rules_delivered(struct party *p, const struct erab_header *h, const struct 
     struct message *m = rules_message(w, h->id);
     struct dial *d = &p->dials[erab_type_lane(h->type) == ERAB_LANE_TELEMETRY];
     char text[160];
-    if (!m && h->type == ERAB_AUDIT_HEAD)
-        return;
+    if (!m && (h->type == ERAB_AUDIT_HEAD || h->type == ERAB_BREAKER_NOTICE || h->type == ERAB_PARTY_CARD)) {
+        if (!properly_signed(w, h, e))
+            rule_broken(w, "%s took a %s without a true signature", p->name, erab_type_name(h->type));
+        return; /* the brokers' own */
+    }
     if (!m || memcmp(m->hash, hash, ERAB_HASH_SIZE) != 0) {
         rule_broken(w, "%s took a %s that nobody sent", p->name, erab_type_name(h->type));
         return;

@@ -34,17 +34,23 @@ enum { SEEN_US = 1100000 };
 /* How wrong a clock is at first. */
 enum { SKEW_MS = 1000 };
 
-static void see_clock(struct seat *seat, uint64_t at_us)
+static void see_clock(struct seat *seat)
 {
-    if (at_us > seat->clock_since_us + SEEN_US && seat->node->skew_ms > seat->ahead_ms)
-        seat->ahead_ms = seat->node->skew_ms;
+    struct seen *last = &seat->seen[seat->n_seen - 1];
+    uint64_t since = seat->clock_since_us + SEEN_US;
+    if (sim_us() <= since || seat->node->skew_ms <= last->ahead_ms || seat->n_seen == SEEN_MAX)
+        return;
+    seat->seen[seat->n_seen++] = (struct seen){since, seat->node->skew_ms};
 }
 
 uint64_t world_broker_wall(struct world *w, unsigned which, uint64_t at_us)
 {
     struct seat *seat = &w->seats[which];
-    see_clock(seat, at_us);
-    return sim_wall_ms(NULL) + (uint64_t)seat->ahead_ms - (sim_us() - at_us) / 1000;
+    see_clock(seat);
+    unsigned i = seat->n_seen - 1;
+    while (i && seat->seen[i].from_us > at_us)
+        i--;
+    return sim_wall_ms(NULL) + (uint64_t)seat->seen[i].ahead_ms - (sim_us() - at_us) / 1000;
 }
 
 void world_set_clock(struct world *w, unsigned which, int64_t change_ms)
@@ -52,7 +58,7 @@ void world_set_clock(struct world *w, unsigned which, int64_t change_ms)
     struct seat *seat = &w->seats[which];
     if (!seat->broker)
         return;
-    see_clock(seat, sim_us());
+    see_clock(seat);
     seat->node->skew_ms += change_ms;
     seat->clock_since_us = sim_us();
 }
@@ -176,7 +182,8 @@ void world_revive(struct world *w, unsigned which)
     sim_node_init(&life->node, world_node_of_broker(which));
     life->node.skew_ms = skew;
     /* What it knew of later times it has kept on disk only now and then. */
-    seat->ahead_ms = skew;
+    seat->seen[0] = (struct seen){sim_us(), skew};
+    seat->n_seen = 1;
     seat->clock_since_us = sim_us();
     SLIST_INSERT_HEAD(&w->lives, life, entry);
     seat->node = &life->node;

@@ -101,6 +101,8 @@ void party_replay(struct party *party, const struct item *item);
 
 /* ---- brokers ---- */
 
+enum { SEEN_MAX = 16 };
+
 struct seat {
     struct world *world;
     unsigned index;
@@ -109,7 +111,11 @@ struct seat {
     struct erabi_broker *broker; /* NULL: down */
     char state[160];
     unsigned life;
-    int64_t ahead_ms; /* the furthest ahead that the broker has seen its clock in this life */
+    struct seen { /* how far ahead the broker has seen its clock in this life, rising */
+        uint64_t from_us;
+        int64_t ahead_ms;
+    } seen[SEEN_MAX];
+    unsigned n_seen;
     uint64_t clock_since_us;
 };
 

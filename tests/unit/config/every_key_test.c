@@ -126,9 +126,9 @@ static void a_missing_key_is_told(void **state)
 
 static void a_misspelt_choice_is_told_with_the_right_one(void **state)
 {
-    refuse(erabi_config_table(), "parties:\n  - {id: a, role: retailr, firm: a}\npolicies: [r33]\n");
+    refuse(erabi_config_table(), "parties:\n  - {id: a, role: retailr, firm: a, attachment: {kind: self, interfaces: [r33]}}\n");
     told("f.yaml:2:19: ", "'retailr' is not one of them", "did you mean 'retailer'?");
-    told("f.yaml:3:12: ", "'r33' is not one of them", "did you mean 'r3'?");
+    told("f.yaml:2:75: ", "'r33' is not one of them", "did you mean 'r3'?");
 }
 
 /* ---- differences ---- */
