@@ -27,7 +27,13 @@ static void on_policy_event(void *user, const char *instance, const char *what)
 {
     struct erabi_broker *broker = user;
     erabi_loop_read(&broker->loop);
+    erabi_broker_say(broker, "policy %s: %s", instance, what);
     erabi_record_admin(broker->audit, "policy", instance, what);
+}
+
+static void on_log(void *user, const char *instance, const char *text)
+{
+    erabi_broker_say(user, "policy %s: %.400s", instance, text);
 }
 
 int erabi_broker_start_policies(struct erabi_broker *broker)
@@ -37,7 +43,9 @@ int erabi_broker_start_policies(struct erabi_broker *broker)
     broker->policies_up = true;
     broker->policy_host = (struct erabi_policy_host){
         .loop = broker->uv, .engine = &broker->policies, .on_event = on_policy_event, .user = broker};
-    return erabi_policy_engine_init(&broker->policies, want_tick, broker);
+    int r = erabi_policy_engine_init(&broker->policies, want_tick, broker);
+    broker->policies.on_log = on_log;
+    return r;
 }
 
 int erabi_broker_build_policies(struct erabi_broker *broker, const struct erabi_config *config,

@@ -56,7 +56,6 @@ static void start(struct erabi_policy_remote *r);
 
 static void event(const struct erabi_policy_remote *r, const char *what)
 {
-    fprintf(stderr, "erabd: policy %s: %s\n", r->name, what);
     r->host->on_event(r->host->user, r->name, what);
 }
 

@@ -1,7 +1,6 @@
 #include "policy/judge.h"
 
 #include <errno.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -346,7 +345,8 @@ void erabi_policy_engine_stop(struct erabi_policy_engine *engine)
 
 static void host_log(erab_self *self, enum erab_log_level level, const char *text)
 {
-    fprintf(stderr, "erabd: policy %s: %.500s\n", self->name, text);
+    if (self->engine->on_log)
+        self->engine->on_log(self->engine->user, self->name, text);
 }
 
 static uint64_t host_now(erab_self *self)

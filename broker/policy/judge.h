@@ -28,6 +28,8 @@ struct erabi_policy_engine {
     bool early;
     struct erab_verdict early_verdict;
     char early_section[16], early_detail[128];
+    /* A line of an instance for the operator; may be NULL. */
+    void (*on_log)(void *user, const char *instance, const char *text);
     /* Tells that erabi_policy_tick is wanted at `at_ms` (monotonic); may be NULL. */
     void (*on_deadline)(void *user, uint64_t at_ms);
     void *user;

@@ -160,7 +160,7 @@ bool erab_privacy_walk(const ProtobufCMessage *body, enum erab_category stated, 
 /* 1 changed, -EACCES when it cannot be. */
 static int mask_field(const ProtobufCMessageDescriptor *message, const struct place *p)
 {
-    static char masked[] = "masked";
+    static const char masked[] = "masked";
     bool needed = p->field->label == PROTOBUF_C_LABEL_REQUIRED;
     size_t n;
     const struct erabi_limit *limits = erabi_limits_of(message, &n);
@@ -171,7 +171,7 @@ static int mask_field(const ProtobufCMessageDescriptor *message, const struct pl
     if (p->field->label == PROTOBUF_C_LABEL_REPEATED) {
         *(size_t *)p->quantifier = 0;
     } else if (p->field->type == PROTOBUF_C_TYPE_STRING) {
-        *(char **)(void *)p->value = needed ? masked : NULL;
+        *(char **)(void *)p->value = needed ? (char *)(uintptr_t)masked : NULL;
     } else if (p->field->type == PROTOBUF_C_TYPE_BYTES) {
         *(ProtobufCBinaryData *)(void *)p->value = (ProtobufCBinaryData){0};
         if (!needed)

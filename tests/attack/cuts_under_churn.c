@@ -1,10 +1,6 @@
 /* 1,000 cuts while 1,000 live peers talk, leave and return: none wrong, none missed, and nothing of a link is processed
- * after its audit line. A whole broker runs in a thread of its own; the peers are stock libzmq.
- *
- *     cuts_under_churn [PEERS [CUTS]]
- *
- * Trips are decided on the loop, where everything about them can be looked at in the same call; afterwards the audit
- * log is read as an auditor would read it. The times are printed, not judged. */
+ * after its audit line. A whole broker runs in a thread of its own; the peers are stock libzmq. The times are printed,
+ * not judged. Arguments: PROFILE [PEERS [CUTS]]. */
 #include <inttypes.h>
 #include <pthread.h>
 #include <stdatomic.h>
