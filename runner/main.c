@@ -129,6 +129,22 @@ static int connect_client(erab_self *self)
     return r ? r : uv_poll_start(&self->poll, UV_READABLE, on_client);
 }
 
+/* What was verified is what is mapped. */
+static int load_module(erab_self *self, struct erab_error *error)
+{
+    struct erabi_module_file file;
+    struct erabi_module *module = NULL;
+    int r = erabi_module_open(&file, self->document.module, error);
+    if (!r && (r = erabi_module_verify(&file, (const uint8_t(*)[ERAB_KEY_SIZE])self->document.signers,
+                                       self->document.n_signers, NULL, error)))
+        erabi_module_close(&file);
+    if (!r)
+        r = erabi_module_load(&module, &file, error);
+    if (!r && !(self->adapter = erabi_module_adapter(module, self->document.adapter, error)))
+        r = ERAB_REASON_MODULE_FILE;
+    return r;
+}
+
 /* Everything up to a started instance. */
 static int prepare(erab_self *self, int fd, struct erab_error *error)
 {
@@ -139,11 +155,9 @@ static int prepare(erab_self *self, int fd, struct erab_error *error)
     self->store = open(self->document.state_dir, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
     if (self->store < 0)
         return runner_fail(error, -errno, "state_dir %.300s: %s", self->document.state_dir, strerror(errno));
-    const struct erab_module *module = runner_module_load(self->document.module, error);
-    self->adapter = module ? runner_module_adapter(module, self->document.adapter, error) : NULL;
-    if (!self->adapter)
-        return -EINVAL;
-    r = runner_options(&self->config, self->adapter->options, self->document.options, error);
+    if ((r = load_module(self, error)))
+        return r;
+    r = erabi_module_options(&self->config, self->adapter->options, self->document.options, error);
     if (r || (self->adapter->check && (r = self->adapter->check(&self->config, error))))
         return r;
     self->max_calls = self->adapter->max_in_flight;
@@ -191,7 +205,7 @@ static int run(int fd)
     }
     erab_client_free(self.client);
     runner_deliver_deinit(&self);
-    runner_options_deinit(&self.config);
+    erabi_module_options_deinit(&self.config, self.adapter->options);
     runner_document_deinit(&self.document);
     free(self.instance);
     return self.exit_code;

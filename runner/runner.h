@@ -1,6 +1,6 @@
 /* erab-runner: one process, one adapter instance. main.c starts and stops it, document.c reads what erabd
- * hands down, module.c loads and checks the module, options.c its options, host.c is its host table,
- * deliver.c brings messages to it, store.c keeps its small state. */
+ * hands down, module.c prints a module, host.c is its host table, deliver.c brings messages to it, store.c keeps
+ * its small state. How a module is verified and loaded: module/module.h. */
 #ifndef ERABI_RUNNER_H
 #define ERABI_RUNNER_H
 
@@ -14,8 +14,11 @@
 #include <erab/adapter.h>
 #include <erab/client.h>
 
+#include "module/module.h"
+
 #define RUNNER_DOCUMENT_MAX (1u << 20)
 #define RUNNER_PARTIES_MAX  1024u
+#define RUNNER_SIGNERS_MAX  16u
 #define RUNNER_CALLS_MAX    4096u
 #define RUNNER_BACKLOG_MAX  1024u
 #define RUNNER_BACKLOG_BYTES (4u << 20)
@@ -35,6 +38,8 @@ struct document {
     struct erab_trusted *trusted;
     size_t n_trusted;
     json_t *options;
+    uint8_t (*signers)[ERAB_KEY_SIZE]; /* whose modules may be loaded */
+    size_t n_signers;
 };
 
 struct call {
@@ -86,16 +91,8 @@ struct erab_self {
 int runner_document_read(struct document *out, int fd, struct erab_error *error);
 void runner_document_deinit(struct document *document);
 
-/* The file's rules, dlopen, sizes and ABI. The module stays mapped for ever. */
-const struct erab_module *runner_module_load(const char *path, struct erab_error *error);
-const struct erab_adapter *runner_module_adapter(const struct erab_module *module, const char *name,
-                                                 struct erab_error *error);
+/* `erab-runner --check FILE`: loads a module, whoever signed it, and prints its tables. */
 int runner_module_print(const char *path);
-
-/* Fills a configuration in table order from a JSON object (or NULL). 0 or -EINVAL with `error`. */
-int runner_options(struct erab_config *out, const struct erab_option *table, const json_t *given,
-                   struct erab_error *error);
-void runner_options_deinit(struct erab_config *config);
 
 extern const struct erab_host runner_host;
 void runner_log(erab_self *self, enum erab_log_level level, const char *text);

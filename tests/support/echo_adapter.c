@@ -89,11 +89,6 @@ static const struct erab_adapter echo = {.size = sizeof echo,
                                          .stop = stop,
                                          .fini = fini};
 
-ERAB_API const struct erab_module *erab_module(void);
-const struct erab_module *erab_module(void)
-{
-    static const struct erab_adapter *const adapters[] = {&echo, NULL};
-    static const struct erab_module module = {
-        .size = sizeof module, .abi_major = 0, .abi_minor = 1, .build = "test", .adapters = adapters};
-    return &module;
-}
+static const struct erab_adapter *const adapters[] = {&echo, NULL};
+
+ERAB_MODULE(0, 1, "test", adapters, NULL);
