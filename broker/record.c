@@ -68,3 +68,11 @@ void erabi_record_admin(struct erabi_audit *audit, const char *act, const char *
     struct erabi_audit_field fields[] = {FIELD("act", act), FIELD("object", object), FIELD("verdict", verdict)};
     erabi_audit_write(audit, "admin", fields, sizeof(fields) / sizeof(fields[0]));
 }
+
+void erabi_record_module(struct erabi_audit *audit, const char *instance, const char *path, enum erab_reason reason)
+{
+    struct erabi_audit_field fields[] = {FIELD("act", "adapter"), FIELD("object", instance),
+                                         FIELD("verdict", "refused"), FIELD("reason", erab_reason_code(reason)),
+                                         FIELD("module", path)};
+    erabi_audit_write(audit, "admin", fields, sizeof(fields) / sizeof(fields[0]));
+}

@@ -16,5 +16,7 @@ void erabi_record_link(struct erabi_audit *audit, const struct erab_header *head
 void erabi_record_connection(struct erabi_audit *audit, const char *verdict, const char *peer, const char *interface,
                              const char *address, const uint8_t *key, enum erab_reason reason, const char *detail);
 void erabi_record_admin(struct erabi_audit *audit, const char *act, const char *object, const char *verdict);
+/* A module that may not be loaded, and why. */
+void erabi_record_module(struct erabi_audit *audit, const char *instance, const char *path, enum erab_reason reason);
 
 #endif

@@ -22,6 +22,9 @@ int cli_trace(const struct cli *cli);
 int cli_health(const struct cli *cli);
 int cli_party_revoke(const struct cli *cli);
 int cli_config_check(const struct cli *cli);
+int cli_plugin_sign(const struct cli *cli);
+int cli_plugin_list(const struct cli *cli);
+int cli_plugin_check(const struct cli *cli);
 
 /* Prints and releases an answer as one line of JSON. */
 void cli_print(json_t *answer);

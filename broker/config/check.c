@@ -204,6 +204,8 @@ static void check_rest(struct check *k)
         for (size_t j = 0; j < i; j++)
             if (strcmp(c->adapters[j].instance, a->instance) == 0)
                 fault(k, a->mark, "the adapter instance '%s' stands twice", a->instance);
+        if (!c->modules.mark.line)
+            fault(k, a->mark, "adapters are signed modules; say whose signature counts (modules: {signers: [KEY]})");
         if (!c->local.mark.line)
             fault(k, a->mark, "adapters need the section 'local' with its ipc endpoint");
     }

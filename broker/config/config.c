@@ -147,6 +147,12 @@ static const struct erabi_option adapter_table[] = {
     {0},
 };
 
+static const struct erabi_option modules_table[] = {
+    {"signers", ERABI_OPT_KEYS, LIST_AT(modules, signers), .required = true, .min = 1, .max = 16,
+     .right = "a list of sign_public keys, as 'erab key show' prints them"},
+    {0},
+};
+
 #define LIMIT(name, least, most, usual)                                                                      \
     {#name, ERABI_OPT_U64, AT(limits, name), .min = least, .max = most, .fallback = usual,                   \
      .right = "a whole number, " #least " to " #most ", usually " #usual}
@@ -183,6 +189,7 @@ static const struct erabi_option top_table[] = {
      .item_size = sizeof(struct erabi_config_group), .right = "a list of sections"},
     {"adapters", ERABI_OPT_SECTIONS, TOP_LIST(adapters), .max = 64, .table = adapter_table,
      .item_size = sizeof(struct erabi_config_adapter), .right = "a list of sections"},
+    {"modules", ERABI_OPT_SECTION, TOP(modules), .table = modules_table, .right = "a section"},
     {"policies", ERABI_OPT_MASK, TOP(policies), .required = true, .choose = choose_policy,
      .right = "a list of r1 r2 r3 r4 r5"},
     {"limits", ERABI_OPT_SECTION, TOP(limits), .table = limits_table, .right = "a section"},

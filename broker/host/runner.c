@@ -12,6 +12,7 @@
 #include <sodium.h>
 
 #include "base/cleanup.h"
+#include "host/module.h"
 
 #define BACKOFF_FIRST_MS 1000u
 #define BACKOFF_MAX_MS   60000u
@@ -25,6 +26,7 @@ struct erabi_runner {
     uv_process_t process;
     uv_timer_t timer;
     uint64_t backoff_ms;
+    enum erab_reason refused; /* the module, last time */
     bool running, stopping;
     int open_handles;
     void (*done)(void *user);
@@ -53,6 +55,15 @@ static json_t *trusted_parties(const struct erabi_runner *runner)
     return trusted;
 }
 
+static json_t *signers(const struct erabi_runner *runner)
+{
+    const struct erabi_config_modules *modules = &runner->wiring.config->modules;
+    json_t *list = json_array();
+    for (size_t i = 0; i < modules->n_signers; i++)
+        json_array_append_new(list, hex(modules->signers[i], ERAB_KEY_SIZE));
+    return list;
+}
+
 static json_t *document(const struct erabi_runner *runner)
 {
     const struct erabi_config_adapter *adapter = runner->adapter;
@@ -62,13 +73,13 @@ static json_t *document(const struct erabi_runner *runner)
         json_array_append_new(parties, json_string(adapter->parties[i]));
     for (size_t i = 0; i < adapter->n_options; i++)
         json_object_set_new(options, adapter->options[i].key, json_string(adapter->options[i].value));
-    return json_pack("{s:s, s:s, s:s, s:s, s:o, s:s, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:s}", "instance",
+    return json_pack("{s:s, s:s, s:s, s:s, s:o, s:s, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:s}", "instance",
                      adapter->instance, "module", adapter->module, "adapter", adapter->name, "endpoint",
                      runner->wiring.endpoint, "server_key", hex(runner->wiring.server_key, ERAB_KEY_SIZE), "hub",
                      runner->wiring.hub, "curve_public", hex(keys->curve_public, ERAB_KEY_SIZE), "curve_secret",
                      hex(keys->curve_secret, ERAB_KEY_SIZE), "sign_public", hex(keys->sign_public, ERAB_KEY_SIZE),
                      "sign_secret", hex(keys->sign_secret, ERAB_SIGN_SECRET), "parties", parties, "trusted",
-                     trusted_parties(runner), "options", options, "state_dir", runner->wiring.config->state_dir);
+                     trusted_parties(runner), "signers", signers(runner), "options", options, "state_dir", runner->wiring.config->state_dir);
 }
 
 /* The document in a memory file, read from its start; the descriptor is the caller's. */
@@ -167,8 +178,25 @@ static void on_exit_of(uv_process_t *process, int64_t status, int signal)
     uv_close((uv_handle_t *)process, on_process_closed);
 }
 
+/* True when the module was refused: tried again later, as after an end. */
+static bool module_refused(struct erabi_runner *runner)
+{
+    struct erab_error error = {.size = sizeof(error)};
+    enum erab_reason reason = erabi_host_module_judge(runner->wiring.config, runner->adapter->module, &error);
+    if (reason && reason != runner->refused) {
+        fprintf(stderr, "erabd: adapter %s: %s: %s\n", runner->adapter->instance, erab_reason_code(reason), error.text);
+        runner->wiring.on_refused(runner->wiring.user, runner->adapter->instance, runner->adapter->module, reason);
+    }
+    runner->refused = reason;
+    if (reason)
+        later(runner);
+    return reason != ERAB_REASON_NONE;
+}
+
 static void start_process(struct erabi_runner *runner)
 {
+    if (module_refused(runner))
+        return;
     char path[PATH_BYTES];
     int r = runner_path(path);
     _close_ int fd = r < 0 ? -1 : document_fd(runner);

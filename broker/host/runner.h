@@ -1,12 +1,13 @@
 /* Keeps one erab-runner process alive for an adapter of the configuration. Its keys and options travel in a
  * JSON document on an inherited descriptor, never on the command line. A runner that ends is started again
- * after 1 s, doubling to 60 s. Loop thread. */
+ * after 1 s, doubling to 60 s, and so is one whose module was refused. Loop thread. */
 #ifndef ERABI_HOST_RUNNER_H
 #define ERABI_HOST_RUNNER_H
 
 #include <uv.h>
 
 #include <erab/identity.h>
+#include <erab/reason.h>
 
 #include "config/config.h"
 
@@ -20,6 +21,8 @@ struct erabi_runner_wiring {
     const uint8_t *owner_sign_key;
     struct erab_identity keys;          /* copied and wiped at free: connection pair, proxy sign pair */
     void (*on_event)(void *user, const char *instance, const char *what); /* for the audit */
+    /* The module at `path` was refused before a start; told again only for another reason. */
+    void (*on_refused)(void *user, const char *instance, const char *path, enum erab_reason reason);
     void *user;
 };
 

@@ -4,6 +4,7 @@ import json
 import os
 import re
 import select
+import shutil
 import subprocess
 import time
 
@@ -163,6 +164,14 @@ class Broker:
              "server_key": self.network.keys.curve(f"{other.owner}.{interface}")})
 
     def adapter(self, instance, module, name, parties, options):
+        """A copy of the module, signed with the key of this network's module signer."""
+        copy = os.path.join(self.folder, os.path.basename(module))
+        if not os.path.exists(copy):
+            shutil.copyfile(module, copy)
+            os.chmod(copy, 0o755)
+            self.network.sign(copy)
+        module = copy
+        self.config["modules"] = {"signers": [self.network.keys.sign("module-signer")]}
         self.config.setdefault("adapters", []).append(
             {"instance": instance, "module": module, "name": name, "parties": parties, "options": options,
              "key_file": self.network.keys.path(f"{self.owner}.{instance}")})
@@ -229,6 +238,10 @@ class Network:
     def broker(self, owner, role, firm):
         self.brokers.append(Broker(self, owner, role, firm))
         return self.brokers[-1]
+
+    def sign(self, module, signer="module-signer"):
+        subprocess.run([self.erab, "plugin", "sign", module, self.keys.path(signer)], check=True,
+                       stdout=subprocess.DEVNULL)
 
     def stop(self):
         """Stops all brokers; the exit codes by owner."""

@@ -1,0 +1,14 @@
+/* Judges a module before a process is started for it, by what its runner will judge it once more: file, ABI,
+ * signature. Runs nothing of the module. Loop thread; reads a file of at most 64 MiB. */
+#ifndef ERABI_HOST_MODULE_H
+#define ERABI_HOST_MODULE_H
+
+#include <erab/module.h>
+#include <erab/reason.h>
+
+#include "config/config.h"
+
+/* ERAB_REASON_NONE when it may be loaded, else why not, with `error` filled. */
+enum erab_reason erabi_host_module_judge(const struct erabi_config *config, const char *path, struct erab_error *error);
+
+#endif
