@@ -22,10 +22,30 @@ struct erab_watch {
     void *arg;
 };
 
+/* True when this second has had its lines; how many were left out is told in the next one. */
+static bool too_many_lines(erab_self *self)
+{
+    uint64_t second = erabi_clock_ms(CLOCK_MONOTONIC) / 1000u;
+    if (second != self->log_second) {
+        if (self->log_left_out)
+            fprintf(stderr, "WARNING %s: %u log lines were left out\n", self->document.instance, self->log_left_out);
+        self->log_second = second;
+        self->log_lines = self->log_left_out = 0;
+    }
+    if (self->log_lines < RUNNER_LOG_LINES) {
+        self->log_lines++;
+        return false;
+    }
+    self->log_left_out++;
+    return true;
+}
+
 void runner_log(erab_self *self, enum erab_log_level level, const char *text)
 {
     static const char *const names[] = {"ERROR", "WARNING", "INFO", "DEBUG"};
     char line[1024];
+    if (!text || too_many_lines(self))
+        return;
     size_t n = strnlen(text, sizeof line - 1);
     erabi_copy_bytes(line, text, n);
     line[n] = '\0';

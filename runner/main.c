@@ -58,7 +58,7 @@ static void on_state(void *user, struct erab_client *client, enum erab_connectio
 static void on_limit(uv_timer_t *timer)
 {
     erab_self *self = timer->data;
-    runner_log(self, ERAB_LOG_ERROR, "the adapter did not fall silent within 5 s");
+    runner_log(self, ERAB_LOG_ERROR, "the adapter did not fall silent within 12 s");
     self->exit_code = 1;
     uv_stop(&self->loop);
 }
@@ -192,7 +192,10 @@ static int run(int fd)
     else
         r = prepare(&self, fd, &error);
     if (r) {
-        runner_log(&self, ERAB_LOG_ERROR, error.text);
+        char text[600];
+        snprintf(text, sizeof text, "%s%s%s", r > 0 ? erab_reason_code((enum erab_reason)r) : "", r > 0 ? ": " : "",
+                 error.text);
+        runner_log(&self, ERAB_LOG_ERROR, text);
         return 1;
     }
     runner_log(&self, ERAB_LOG_INFO, "started");

@@ -24,6 +24,7 @@
 #define RUNNER_BACKLOG_BYTES (4u << 20)
 #define RUNNER_HANDLES_MAX  4096u
 #define RUNNER_POSTS_MAX    4096u
+#define RUNNER_LOG_LINES    100u /* a second */
 
 struct document {
     char instance[64];
@@ -83,6 +84,8 @@ struct erab_self {
     pthread_mutex_t lock;
     STAILQ_HEAD(, posted) posts; /* under lock */
     size_t n_posts;              /* under lock */
+    uint64_t log_second;
+    unsigned log_lines, log_left_out;
     bool stopping, quiet;
     int exit_code;
 };
