@@ -9,7 +9,7 @@
 #include "cli.h"
 #include "config/config.h"
 #include "module/module.h"
-#include "testkit.h"
+#include "testkit/testkit.h"
 
 #define CHILD_S 60u
 

@@ -4,7 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "testkit.h"
+#include "testkit/testkit.h"
 
 #define CALL_MS 120000u /* a delivery's deadline in these checks */
 

@@ -9,7 +9,7 @@
 #include <sys/queue.h>
 
 #include "base/clock.h"
-#include "testkit.h"
+#include "testkit/testkit.h"
 
 #define CALLS_MAX   4096u
 #define HANDLES_MAX 1024u

@@ -3,7 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "testkit.h"
+#include "testkit/testkit.h"
 
 static const char *const no_parties[] = {NULL};
 
