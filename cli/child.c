@@ -55,6 +55,7 @@ static void take_lines(struct reader *r)
 static void be_child(void (*fn)(void *arg, int out), void *arg, int out)
 {
     const struct rlimit no_core = {0, 0};
+    setpgid(0, 0);
     setrlimit(RLIMIT_CORE, &no_core);
     prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0);
     prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
@@ -66,9 +67,10 @@ static void be_child(void (*fn)(void *arg, int out), void *arg, int out)
     _exit(0);
 }
 
-static bool read_until(struct reader *r, int fd, uint64_t end)
+/* False when there was no line for so long. */
+static bool read_all(struct reader *r, int fd, uint64_t patience_ms)
 {
-    for (;;) {
+    for (uint64_t end = erabi_clock_ms(CLOCK_MONOTONIC) + patience_ms;;) {
         uint64_t now = erabi_clock_ms(CLOCK_MONOTONIC);
         struct pollfd p = {.fd = fd, .events = POLLIN};
         if (now >= end)
@@ -83,9 +85,25 @@ static bool read_until(struct reader *r, int fd, uint64_t end)
             continue;
         if (got <= 0)
             return true;
+        unsigned lines = r->lines;
         r->used += (size_t)got;
         take_lines(r);
+        if (r->lines != lines && r->lines < LINES_MAX)
+            end = erabi_clock_ms(CLOCK_MONOTONIC) + patience_ms;
     }
+}
+
+/* The pipe is closed by the end of the process, which is a moment away, or by a module that closes what is not its
+ * own. */
+static bool wait_for(pid_t pid, int *status, unsigned turns)
+{
+    const struct timespec moment = {.tv_nsec = 10000000};
+    for (unsigned i = 0; waitpid(pid, status, WNOHANG) == 0; i++) {
+        if (i >= turns)
+            return false;
+        nanosleep(&moment, NULL);
+    }
+    return true;
 }
 
 const char *cli_child(void (*fn)(void *arg, int out), void *arg, unsigned seconds,
@@ -107,24 +125,18 @@ const char *cli_child(void (*fn)(void *arg, int out), void *arg, unsigned second
     if (r) {
         r->line = line;
         r->user = user;
-        in_time = read_until(r, fds[0], erabi_clock_ms(CLOCK_MONOTONIC) + seconds * UINT64_C(1000));
+        in_time = read_all(r, fds[0], seconds * UINT64_C(1000));
     }
     free(r);
     close(fds[0]);
     if (pid < 0)
         return "no process";
-    /* The pipe is closed by the end of the process, or by a module that closes what is not its own. */
-    if (!in_time || waitpid(pid, &status, WNOHANG) != pid) {
-        const struct timespec moment = {.tv_nsec = 10000000};
-        int r2 = 0;
-        for (unsigned i = 0; in_time && i < 200 && (r2 = waitpid(pid, &status, WNOHANG)) == 0; i++)
-            nanosleep(&moment, NULL);
-        if (r2 == 0) {
-            kill(pid, SIGKILL);
-            waitpid(pid, &status, 0);
-            snprintf(how, sizeof how, "did not end within %u s", seconds);
-            return how;
-        }
+    bool ended = wait_for(pid, &status, in_time ? 200 : 0);
+    kill(-pid, SIGKILL); /* the group: the child, if it is still there, and what it started */
+    if (!ended) {
+        waitpid(pid, &status, 0);
+        snprintf(how, sizeof how, "did not come to an end within %u s", seconds);
+        return how;
     }
     if (WIFSIGNALED(status))
         snprintf(how, sizeof how, "died of signal %d (%s)", WTERMSIG(status), strsignal(WTERMSIG(status)));

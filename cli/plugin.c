@@ -11,7 +11,7 @@
 #include "module/module.h"
 #include "testkit/testkit.h"
 
-#define CHILD_S 60u
+#define CHILD_S 15u /* for one check */
 
 static json_t *text_of(const char *text)
 {

@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "testkit/testkit.h"
 
@@ -31,6 +32,17 @@ static unsigned entries(const char *path)
     if (d)
         closedir(d);
     return n;
+}
+
+static bool has_children(void)
+{
+    char path[64];
+    snprintf(path, sizeof path, "/proc/self/task/%d/children", (int)getpid());
+    FILE *f = fopen(path, "r");
+    int c = f ? fgetc(f) : EOF;
+    if (f)
+        fclose(f);
+    return c != EOF;
 }
 
 static bool quiet(const erab_self *self, void *arg)
@@ -104,6 +116,8 @@ static void trial_end(struct trial *t)
         t->adapter->fini(t->instance);
     if (t->self)
         trial_fault(t, fake_host_fault(t->self));
+    if (has_children())
+        trial_fault(t, "started a process");
     fake_host_free(t->self);
     free(t->instance);
     t->self = NULL;
