@@ -9,10 +9,12 @@
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
+#include "base/cleanup.h"
 #include "base/clock.h"
 
 #define LINE_MAX_ 65536u
@@ -67,19 +69,22 @@ static void be_child(void (*fn)(void *arg, int out), void *arg, int out)
     _exit(0);
 }
 
-/* False when there was no line for so long. */
-static bool read_all(struct reader *r, int fd, uint64_t patience_ms)
+/* Until the pipe is closed or the process is over, which may leave others that hold the pipe. False when there was no
+ * line for so long. */
+static bool read_all(struct reader *r, int fd, int process, uint64_t patience_ms)
 {
     for (uint64_t end = erabi_clock_ms(CLOCK_MONOTONIC) + patience_ms;;) {
         uint64_t now = erabi_clock_ms(CLOCK_MONOTONIC);
-        struct pollfd p = {.fd = fd, .events = POLLIN};
+        struct pollfd p[] = {{.fd = fd, .events = POLLIN}, {.fd = process, .events = POLLIN}};
         if (now >= end)
             return false;
-        int n = poll(&p, 1, (int)(end - now));
+        int n = poll(p, 2, (int)(end - now));
         if (n < 0 && errno == EINTR)
             continue;
         if (n <= 0)
             return false;
+        if (!p[0].revents)
+            return true;
         ssize_t got = read(fd, r->text + r->used, sizeof r->text - r->used);
         if (got < 0 && errno == EINTR)
             continue;
@@ -125,7 +130,8 @@ const char *cli_child(void (*fn)(void *arg, int out), void *arg, unsigned second
     if (r) {
         r->line = line;
         r->user = user;
-        in_time = read_all(r, fds[0], seconds * UINT64_C(1000));
+        _close_ int process = (int)syscall(SYS_pidfd_open, pid, 0);
+        in_time = read_all(r, fds[0], process, seconds * UINT64_C(1000));
     }
     free(r);
     close(fds[0]);
