@@ -133,14 +133,13 @@ static int connect_client(erab_self *self)
 static int load_module(erab_self *self, struct erab_error *error)
 {
     struct erabi_module_file file;
-    struct erabi_module *module = NULL;
     int r = erabi_module_open(&file, self->document.module, error);
     if (!r && (r = erabi_module_verify(&file, (const uint8_t(*)[ERAB_KEY_SIZE])self->document.signers,
                                        self->document.n_signers, NULL, error)))
         erabi_module_close(&file);
     if (!r)
-        r = erabi_module_load(&module, &file, error);
-    if (!r && !(self->adapter = erabi_module_adapter(module, self->document.adapter, error)))
+        r = erabi_module_load(&self->module, &file, error);
+    if (!r && !(self->adapter = erabi_module_adapter(self->module, self->document.adapter, error)))
         r = ERAB_REASON_MODULE_FILE;
     return r;
 }
@@ -211,6 +210,7 @@ static int run(int fd)
     erabi_module_options_deinit(&self.config, self.adapter->options);
     runner_document_deinit(&self.document);
     free(self.instance);
+    erabi_module_free(self.module);
     return self.exit_code;
 }
 

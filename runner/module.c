@@ -47,5 +47,6 @@ int runner_module_print(const char *path)
                or_none(m->policies[i].vendor, "no vendor"));
         print_options(m->policies[i].options);
     }
+    erabi_module_free(m);
     return 0;
 }

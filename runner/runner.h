@@ -65,7 +65,8 @@ struct posted {
 
 struct erab_self {
     struct document document;
-    const struct erab_adapter *adapter;
+    struct erabi_module *module;
+    const struct erab_adapter *adapter; /* of the module */
     void *instance;
     struct erab_config config;
     struct erab_client *client;

@@ -35,6 +35,7 @@ static void it_loads_or_is_refused_by_the_rule(void **state)
     assert_string_equal(m->adapters[0].name, "frozen");
     assert_null(m->adapters[0].health);
     assert_int_equal(m->policies[0].stages, ERAB_STAGE_INGRESS);
+    erabi_module_free(m);
 }
 
 static void its_adapter_works_in_the_runner(void **state)

@@ -121,6 +121,15 @@ static int take_tables(struct erabi_module *m, const struct erab_module *from, c
     return r;
 }
 
+void erabi_module_free(struct erabi_module *m)
+{
+    if (!m)
+        return;
+    free(m->adapters);
+    free(m->policies);
+    free(m);
+}
+
 static struct erabi_module *module_new(void)
 {
     struct erabi_module *m = calloc(1, sizeof *m);
@@ -130,9 +139,7 @@ static struct erabi_module *module_new(void)
     m->policies = calloc(ERABI_MODULE_LIST_MAX, sizeof *m->policies);
     if (m->adapters && m->policies)
         return m;
-    free(m->adapters);
-    free(m->policies);
-    free(m);
+    erabi_module_free(m);
     return NULL;
 }
 
@@ -158,11 +165,7 @@ int erabi_module_load(struct erabi_module **out, struct erabi_module_file *file,
         r = take_tables(m, entry(), &file->facts, &why);
     if (r) {
         erabi_error_set(error, r, "%.300s: %.180s", file->path, why.text);
-        if (m) {
-            free(m->adapters);
-            free(m->policies);
-            free(m);
-        }
+        erabi_module_free(m);
     } else {
         *out = m;
     }

@@ -263,6 +263,8 @@ static void two_modules_in_one_process_are_two(void **state)
     assert_int_equal(erabi_module_open(&f, two, &error), 0);
     assert_int_equal(erabi_module_load(&b, &f, &error), 0);
     assert_string_not_equal(a->adapters[0].name, b->adapters[0].name);
+    erabi_module_free(a);
+    erabi_module_free(b);
 }
 
 static void an_adapter_is_found_by_its_name(void **state)
@@ -275,6 +277,7 @@ static void an_adapter_is_found_by_its_name(void **state)
     assert_ptr_equal(erabi_module_adapter(m, "echo", &error), &m->adapters[0]);
     assert_null(erabi_module_adapter(m, "ech", &error));
     assert_non_null(strstr(error.text, "no adapter ech; it has echo"));
+    erabi_module_free(m);
 }
 
 #define T(f) cmocka_unit_test_setup(f, each)
