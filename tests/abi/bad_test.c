@@ -147,6 +147,20 @@ static void a_command_is_completed_once_however_often_the_module_says_so(void **
     assert_int_equal(w->refused, 0);
 }
 
+static void a_call_that_was_never_made_is_not_answered(void **state)
+{
+    struct world *w = *state;
+    run(w, "completes_unknown");
+    until(w, w->pings == 2);
+    world_command(w);
+    until(w, w->applied == 1);
+    kill(w->pid, SIGTERM);
+    assert_int_equal(world_exit(w), 0);
+    for (unsigned i = 0; i < 20; i++)
+        world_turn(w);
+    assert_int_equal(w->refused, 0);
+}
+
 static void a_state_that_does_not_end_a_command_counts_as_refused(void **state)
 {
     struct world *w = *state;
@@ -252,6 +266,7 @@ int main(int argc, char **argv)
         T(a_module_that_ends_the_process_completes_nothing),
         T(a_module_that_never_falls_silent_is_left_after_its_time),
         T(a_command_is_completed_once_however_often_the_module_says_so),
+        T(a_call_that_was_never_made_is_not_answered),
         T(a_state_that_does_not_end_a_command_counts_as_refused),
         T(speaking_for_a_foreign_party_is_refused_and_never_sent),
         T(a_flood_of_log_lines_is_cut),
