@@ -46,7 +46,7 @@ static void another_major_abi_is_refused_before_any_code_runs(void **state)
 
 static void a_newer_minor_abi_is_refused_before_any_code_runs(void **state)
 {
-    refused_unrun(*state, "newer_minor", "was built for ABI 0.99, this host has 0.1");
+    refused_unrun(*state, "newer_minor", "was built for ABI 0.99, this host has ");
 }
 
 static void a_module_without_a_note_is_refused_before_any_code_runs(void **state)
