@@ -1,5 +1,5 @@
 /* Judges a module before a process is started for it, by what its runner will judge it once more: file, ABI,
- * signature. Runs nothing of the module. Loop thread; reads a file of at most 64 MiB. */
+ * signature. Runs nothing of the module. Loop thread; reads a file of at most 16 MiB. */
 #ifndef ERABI_HOST_MODULE_H
 #define ERABI_HOST_MODULE_H
 

@@ -18,7 +18,7 @@
 
 #include "base/cursor.h"
 
-#define ERABI_MODULE_FILE_MAX (64u << 20)
+#define ERABI_MODULE_FILE_MAX (16u << 20)
 #define ERABI_MODULE_SIG      ".sig" /* beside the module */
 #define ERABI_MODULE_LIST_MAX 64u    /* adapters, and policies, of one module */
 
