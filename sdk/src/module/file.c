@@ -62,11 +62,14 @@ static int open_by_the_rules(int *fd, const char *path, off_t most, struct erab_
     return erabi_error_set(error, ERAB_REASON_MODULE_FILE, "%.300s: %s", path, why);
 }
 
-static int memory_file(void)
+/* Named as the file, so that the process's memory map tells what is in it. */
+static int memory_file(const char *path)
 {
-    int fd = memfd_create("erab-module", MFD_CLOEXEC | MFD_ALLOW_SEALING | MFD_EXEC);
+    char name[64];
+    snprintf(name, sizeof name, "%.63s", strrchr(path, '/') + 1);
+    int fd = memfd_create(name, MFD_CLOEXEC | MFD_ALLOW_SEALING | MFD_EXEC);
     if (fd < 0 && errno == EINVAL) /* kernels before 6.3 */
-        fd = memfd_create("erab-module", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+        fd = memfd_create(name, MFD_CLOEXEC | MFD_ALLOW_SEALING);
     return fd < 0 ? -errno : fd;
 }
 
@@ -122,7 +125,7 @@ int erabi_module_open(struct erabi_module_file *out, const char *path, struct er
     int r = open_by_the_rules(&fd, path, ERABI_MODULE_FILE_MAX, error);
     if (r)
         return r < 0 ? ERAB_REASON_MODULE_FILE : r;
-    out->fd = memory_file();
+    out->fd = memory_file(path);
     r = out->fd < 0 ? out->fd : copy(fd, out->fd, &out->size);
     if (!r && !out->size)
         r = erabi_error_set(error, ERAB_REASON_MODULE_FILE, "%.300s: is empty", path);
