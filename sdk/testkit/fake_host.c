@@ -9,13 +9,12 @@
 #include <sys/queue.h>
 
 #include "base/clock.h"
+#include "testkit/fake_store.h"
 #include "testkit/testkit.h"
 
 #define CALLS_MAX   4096u
 #define HANDLES_MAX 1024u
 #define LOGS_MAX    1000u
-#define KEYS_MAX    256u
-#define VALUE_MAX   65536u
 #define REAL_WAIT_MS 20 /* for threads and peers, when no timer is set */
 #define REAL_WAITS   50u
 
@@ -41,23 +40,16 @@ struct posted {
     void *arg;
 };
 
-struct kept {
-    TAILQ_ENTRY(kept) entry;
-    char key[65];
-    size_t size;
-    uint8_t value[];
-};
-
 struct erab_self {
     enum fake_phase phase;
     const char *const *parties;
     uint64_t start_wall, now;
     TAILQ_HEAD(, erab_timer) timers;
     TAILQ_HEAD(, erab_watch) watches;
-    TAILQ_HEAD(, kept) store;
+    struct fake_store store;
     pthread_mutex_t lock;
     TAILQ_HEAD(, posted) posts; /* under lock */
-    unsigned n_handles, n_kept, n_logs;
+    unsigned n_handles, n_logs;
     uint32_t watch_changes;
     erab_call n_calls;
     uint8_t completed[CALLS_MAX + 1];
@@ -229,54 +221,16 @@ static int post(erab_self *self, void (*fn)(void *arg), void *arg)
     return 0;
 }
 
-static struct kept *find(erab_self *self, const char *key)
-{
-    struct kept *k;
-    TAILQ_FOREACH(k, &self->store, entry)
-    if (strcmp(k->key, key) == 0)
-        return k;
-    return NULL;
-}
-
 static int store_put(erab_self *self, const char *key, const void *value, size_t size)
 {
     used(self, "store_put", true);
-    size_t n = key ? strnlen(key, 65) : 0;
-    if (!n || n > 64 || *key == '.' || (size && !value))
-        return -EINVAL;
-    struct kept *old = find(self, key);
-    if (size > VALUE_MAX || (!old && self->n_kept == KEYS_MAX))
-        return -ENOSPC;
-    struct kept *k = malloc(sizeof *k + size);
-    if (!k)
-        return -ENOMEM;
-    erabi_copy_text(k->key, sizeof k->key, key);
-    k->size = size;
-    if (size)
-        erabi_copy_bytes(k->value, value, size);
-    if (old) {
-        TAILQ_REMOVE(&self->store, old, entry);
-        free(old);
-    } else {
-        self->n_kept++;
-    }
-    TAILQ_INSERT_TAIL(&self->store, k, entry);
-    return 0;
+    return fake_store_put(&self->store, key, value, size);
 }
 
 static int store_get(erab_self *self, const char *key, void *value, size_t *size)
 {
     used(self, "store_get", true);
-    const struct kept *k = key ? find(self, key) : NULL;
-    if (!k)
-        return -ENOENT;
-    size_t room = *size;
-    *size = k->size;
-    if (room < k->size)
-        return -ENOSPC;
-    if (k->size)
-        erabi_copy_bytes(value, k->value, k->size);
-    return (int)k->size;
+    return fake_store_get(&self->store, key, value, size);
 }
 
 static const char *const *parties(erab_self *self)
@@ -319,7 +273,7 @@ erab_self *fake_host_new(const char *const *party_list)
     self->start_wall = erabi_clock_ms(CLOCK_REALTIME);
     TAILQ_INIT(&self->timers);
     TAILQ_INIT(&self->watches);
-    TAILQ_INIT(&self->store);
+    fake_store_init(&self->store);
     TAILQ_INIT(&self->posts);
     pthread_mutex_init(&self->lock, NULL);
     return self;
@@ -337,7 +291,7 @@ void fake_host_free(erab_self *self)
         return;
     FREE_ALL(&self->timers, erab_timer)
     FREE_ALL(&self->watches, erab_watch)
-    FREE_ALL(&self->store, kept)
+    fake_store_deinit(&self->store);
     FREE_ALL(&self->posts, posted)
     pthread_mutex_destroy(&self->lock);
     free(self);
