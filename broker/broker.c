@@ -180,11 +180,14 @@ static int build_pipeline(struct erabi_broker *broker)
     return broker->pipeline.outlets && broker->pipeline.seqs ? 0 : complain("parties", -ENOMEM);
 }
 
-static void on_runner_event(void *user, const char *instance, const char *what)
+static void on_runner_event(void *user, const char *instance, const char *what, const char *detail)
 {
     struct erabi_broker *broker = user;
     erabi_loop_read(&broker->loop);
-    erabi_record_admin(broker->audit, "adapter", instance, what);
+    erabi_record_adapter(broker->audit, instance, what, detail);
+    /* After this line nothing of it is taken any more; what is for its parties waits, or ends at its deadline. */
+    if (strcmp(what, "hung") == 0 || strcmp(what, "ended") == 0)
+        erabi_network_cut_adapter(broker, instance, what);
 }
 
 static void on_module_refused(void *user, const char *instance, const char *path, enum erab_reason reason)

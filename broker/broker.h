@@ -64,6 +64,8 @@ void erabi_broker_print_errors(const struct erabi_config_errors *errors);
 
 /* network.c: listeners, uplinks, sessions. */
 int erabi_network_start(struct erabi_broker *broker);
+/* Cuts the connections of an adapter's process that hangs or is gone; the links open again when it is back. */
+void erabi_network_cut_adapter(struct erabi_broker *broker, const char *instance, const char *why);
 /* Cuts every connection of the attachments behind this party and drops what waits for them. */
 void erabi_network_cut(struct erabi_broker *broker, uint32_t party, enum erab_reason reason);
 void erabi_network_tick(struct erabi_broker *broker);

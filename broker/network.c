@@ -274,6 +274,15 @@ void erabi_network_cut(struct erabi_broker *broker, uint32_t party, enum erab_re
     }
 }
 
+void erabi_network_cut_adapter(struct erabi_broker *broker, const char *instance, const char *why)
+{
+    for (struct erabi_session *s = broker->sessions; s; s = s->next) {
+        const struct erabi_attachment *attachment = s->target->attachment;
+        if (attachment->kind == ERABI_ATTACH_ADAPTER && strcmp(attachment->name, instance) == 0 && !s->cut)
+            on_offence(broker, s, ERAB_REASON_HEARTBEAT_LOST, why);
+    }
+}
+
 void erabi_network_tick(struct erabi_broker *broker)
 {
     for (struct erabi_session *s = broker->sessions; s; s = s->next)

@@ -76,3 +76,10 @@ void erabi_record_module(struct erabi_audit *audit, const char *instance, const 
                                          FIELD("module", path)};
     erabi_audit_write(audit, "admin", fields, sizeof(fields) / sizeof(fields[0]));
 }
+
+void erabi_record_adapter(struct erabi_audit *audit, const char *instance, const char *verdict, const char *detail)
+{
+    struct erabi_audit_field fields[] = {FIELD("act", "adapter"), FIELD("object", instance),
+                                         FIELD("verdict", verdict), FIELD("detail", detail)};
+    erabi_audit_write(audit, "admin", fields, sizeof(fields) / sizeof(fields[0]) - (*detail == '\0'));
+}

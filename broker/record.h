@@ -15,6 +15,8 @@ void erabi_record_link(struct erabi_audit *audit, const struct erab_header *head
                        enum erab_reason reason);
 void erabi_record_connection(struct erabi_audit *audit, const char *verdict, const char *peer, const char *interface,
                              const char *address, const uint8_t *key, enum erab_reason reason, const char *detail);
+/* What became of an adapter's process: started, ready, hung, ended, incident ... */
+void erabi_record_adapter(struct erabi_audit *audit, const char *instance, const char *verdict, const char *detail);
 void erabi_record_admin(struct erabi_audit *audit, const char *act, const char *object, const char *verdict);
 /* A module that may not be loaded, and why. */
 void erabi_record_module(struct erabi_audit *audit, const char *instance, const char *path, enum erab_reason reason);

@@ -112,15 +112,16 @@ static int take_signers(struct document *d, const json_t *list, struct erab_erro
 static int take(struct document *d, json_t *root, struct erab_error *error)
 {
     const char *instance, *module, *adapter, *endpoint, *server_key, *hub, *state_dir;
+    int liveness = 1000;
     const char *curve_public, *curve_secret, *sign_public, *sign_secret;
     json_t *parties, *trusted, *signers, *options = NULL;
     json_error_t e;
     if (json_unpack_ex(root, &e, JSON_STRICT,
-                       "{s:s,s:s,s:s,s:s,s:s,s:s,s:s,s:s,s:s,s:s,s:o,s:o,s:o,s?o,s:s}", "instance", &instance, "module",
+                       "{s:s,s:s,s:s,s:s,s:s,s:s,s:s,s:s,s:s,s:s,s:o,s:o,s:o,s?o,s:s,s?i}", "instance", &instance, "module",
                        &module, "adapter", &adapter, "endpoint", &endpoint, "server_key", &server_key, "hub", &hub,
                        "curve_public", &curve_public, "curve_secret", &curve_secret, "sign_secret", &sign_secret,
                        "sign_public", &sign_public, "parties", &parties, "trusted", &trusted, "signers", &signers, "options", &options,
-                       "state_dir", &state_dir))
+                       "state_dir", &state_dir, "liveness_ms", &liveness))
         return runner_fail(error, -EINVAL, "the document: %s", e.text);
     if (!erabi_copy_text(d->instance, sizeof d->instance, instance) || !erab_party_valid(instance))
         return runner_fail(error, -EINVAL, "instance: must be of a-z, 0-9, '.' and '-'");
@@ -137,6 +138,9 @@ static int take(struct document *d, json_t *root, struct erab_error *error)
         erab_key_parse(sign_public, d->identity.sign_public) ||
         !hex(sign_secret, d->identity.sign_secret, ERAB_SIGN_SECRET))
         return runner_fail(error, -EINVAL, "a key is not of 64 hex digits (sign_secret: 128)");
+    if (liveness < 100 || liveness > 60000)
+        return runner_fail(error, -EINVAL, "liveness_ms: must be 100 to 60000");
+    d->liveness_ms = (uint32_t)liveness;
     if (options && !json_is_object(options))
         return runner_fail(error, -EINVAL, "options: must be an object");
     d->options = options ? json_incref(options) : NULL;

@@ -22,30 +22,10 @@ struct erab_watch {
     void *arg;
 };
 
-/* True when this second has had its lines; how many were left out is told in the next one. */
-static bool too_many_lines(erab_self *self)
-{
-    uint64_t second = erabi_clock_ms(CLOCK_MONOTONIC) / 1000u;
-    if (second != self->log_second) {
-        if (self->log_left_out)
-            fprintf(stderr, "WARNING %s: %u log lines were left out\n", self->document.instance, self->log_left_out);
-        self->log_second = second;
-        self->log_lines = self->log_left_out = 0;
-    }
-    if (self->log_lines < RUNNER_LOG_LINES) {
-        self->log_lines++;
-        return false;
-    }
-    self->log_left_out++;
-    return true;
-}
-
 void runner_log(erab_self *self, enum erab_log_level level, const char *text)
 {
     static const char *const names[] = {"ERROR", "WARNING", "INFO", "DEBUG"};
     char line[1024];
-    if (!text || too_many_lines(self))
-        return;
     size_t n = strnlen(text, sizeof line - 1);
     erabi_copy_bytes(line, text, n);
     line[n] = '\0';
@@ -113,7 +93,8 @@ static erab_timer *timer(erab_self *self, uint64_t delay_ms, void (*fn)(void *ar
     t->uv.data = t;
     uv_timer_init(&self->loop, &t->uv);
     uv_update_time(&self->loop);
-    uv_timer_start(&t->uv, on_timer, delay_ms, 0);
+    /* Never at once: a timer that begins the next one would keep everything else from running. */
+    uv_timer_start(&t->uv, on_timer, delay_ms ? delay_ms : 1, 0);
     self->n_handles++;
     return t;
 }
@@ -250,4 +231,6 @@ const struct erab_host runner_host = {.size = sizeof runner_host,
                                       .store_put = runner_store_put,
                                       .store_get = runner_store_get,
                                       .parties = parties,
-                                      .quiesced = quiesced};
+                                      .quiesced = quiesced,
+                                      .connect_stream = runner_connect_stream,
+                                      .open_datagram = runner_open_datagram};

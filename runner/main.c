@@ -1,15 +1,16 @@
-/* erab-runner: hosts one adapter instance for erabd. */
+/* erab-runner: hosts one adapter instance for erabd, in two processes: a supervisor, and the sandboxed half that holds the
+ * module. */
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/prctl.h>
-#include <sys/resource.h>
 #include <unistd.h>
 
+#include "channel.h"
 #include "runner.h"
+#include "supervisor.h"
 
 #define STOP_MS 12000u /* more than an adapter needs to bring its devices into the safe state */
 #define TICK_MS 250u
@@ -17,22 +18,12 @@
 static const char help[] =
     "erab-runner - hosts one adapter of the ERAB broker in a process of its own\n"
     "\n"
-    "  erab-runner --config-fd N    run the instance described on descriptor N (started so by erabd)\n"
+    "  erab-runner --config-fd N [--events-fd M]\n"
+    "                               run the instance described on descriptor N (started so by erabd)\n"
     "  erab-runner --check FILE.so  load a module and print its adapters, options and ABI\n"
     "  erab-runner --help           this text\n"
     "\n"
     "Exit codes: 0 done, 1 refused or failed, 2 wrong use.\n";
-
-/* The process holds keys: nobody of the same user reads its memory, and no core file is left. */
-static int harden(void)
-{
-    const struct rlimit none = {0, 0};
-    if (setrlimit(RLIMIT_CORE, &none) || prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) || prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) ||
-        prctl(PR_SET_PDEATHSIG, SIGTERM, 0, 0, 0)) /* a runner does not outlive its broker */
-        return -errno;
-    signal(SIGPIPE, SIG_IGN);
-    return 0;
-}
 
 static void on_client(uv_poll_t *poll, int status, int events)
 {
@@ -77,6 +68,7 @@ static void on_signal(uv_signal_t *handle, int number)
 static void on_tick(uv_timer_t *timer)
 {
     erab_self *self = timer->data;
+    runner_link_tick(self);
     if (self->n_calls || self->n_backlog)
         runner_cancel_expired(self);
 }
@@ -101,7 +93,8 @@ static int start_loop(erab_self *self)
         (r = uv_signal_start(&self->terminate, on_signal, SIGTERM)) ||
         (r = uv_signal_start(&self->interrupt, on_signal, SIGINT)))
         return r;
-    return uv_timer_start(&self->tick, on_tick, TICK_MS, TICK_MS);
+    r = runner_link_start(self);
+    return r ? r : uv_timer_start(&self->tick, on_tick, TICK_MS, TICK_MS);
 }
 
 static int connect_client(erab_self *self)
@@ -149,6 +142,8 @@ static int prepare(erab_self *self, int fd, struct erab_error *error)
 {
     int r = runner_document_read(&self->document, fd, error);
     close(fd);
+    if (!r)
+        r = runner_files_lock(self, error);
     if (r)
         return r;
     self->store = open(self->document.state_dir, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
@@ -177,7 +172,7 @@ static int prepare(erab_self *self, int fd, struct erab_error *error)
     return r ? runner_fail(error, r, "the adapter cannot start: %s", strerror(r < 0 ? -r : EINVAL)) : 0;
 }
 
-static int run(int fd)
+static int run_sandboxed(int parent)
 {
     static erab_self self;
     struct erab_error error = {.size = sizeof error};
@@ -185,11 +180,9 @@ static int run(int fd)
     STAILQ_INIT(&self.backlog);
     STAILQ_INIT(&self.posts);
     pthread_mutex_init(&self.lock, NULL);
-    int r = harden();
-    if (r)
-        runner_fail(&error, r, "the process cannot be hardened: %s", strerror(-r));
-    else
-        r = prepare(&self, fd, &error);
+    int r = runner_link_lock(parent, &error);
+    if (!r)
+        r = prepare(&self, CHANNEL_DOCUMENT_FD, &error);
     if (r) {
         char text[600];
         snprintf(text, sizeof text, "%s%s%s", r > 0 ? erab_reason_code((enum erab_reason)r) : "", r > 0 ? ": " : "",
@@ -198,8 +191,10 @@ static int run(int fd)
         return 1;
     }
     runner_log(&self, ERAB_LOG_INFO, "started");
+    runner_link_tell(CHANNEL_READY);
     while (!self.quiet && !self.exit_code)
         uv_run(&self.loop, UV_RUN_DEFAULT);
+    runner_link_tell(CHANNEL_LEAVING);
     if (self.quiet) {
         self.adapter->fini(self.instance);
         erab_client_run(self.client, 100); /* the last answers on their way */
@@ -214,6 +209,23 @@ static int run(int fd)
     return self.exit_code;
 }
 
+static int number(const char *text)
+{
+    char *end;
+    errno = 0;
+    long n = strtol(text, &end, 10);
+    return !errno && end != text && !*end && n >= 0 && n <= INT_MAX ? (int)n : -1;
+}
+
+#ifdef __SANITIZE_ADDRESS__
+/* The search for leaks needs what the filter refuses. */
+ERAB_API const char *__asan_default_options(void);
+const char *__asan_default_options(void)
+{
+    return "detect_leaks=0";
+}
+#endif
+
 int main(int argc, char **argv)
 {
     if (argc == 2 && strcmp(argv[1], "--help") == 0) {
@@ -222,13 +234,11 @@ int main(int argc, char **argv)
     }
     if (argc == 3 && strcmp(argv[1], "--check") == 0)
         return runner_module_print(argv[2]);
-    if (argc == 3 && strcmp(argv[1], "--config-fd") == 0) {
-        char *end;
-        errno = 0;
-        long fd = strtol(argv[2], &end, 10);
-        if (!errno && end != argv[2] && !*end && fd >= 0 && fd <= INT_MAX)
-            return run((int)fd);
-    }
+    if (argc == 3 && strcmp(argv[1], "--sandboxed") == 0) /* only by the supervisor */
+        return run_sandboxed(number(argv[2]));
+    bool events = argc == 5 && strcmp(argv[3], "--events-fd") == 0 && number(argv[4]) >= 0;
+    if ((argc == 3 || events) && strcmp(argv[1], "--config-fd") == 0 && number(argv[2]) >= 0)
+        return supervise(number(argv[2]), events ? number(argv[4]) : -1);
     fputs(help, stderr);
     return 2;
 }

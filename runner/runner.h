@@ -1,6 +1,9 @@
 /* erab-runner: one process, one adapter instance. main.c starts and stops it, document.c reads what erabd
- * hands down, module.c prints a module, host.c is its host table, deliver.c brings messages to it, store.c keeps
- * its small state. How a module is verified and loaded: module/module.h. */
+ * hands down, module.c prints a module, host.c is its host table,
+ * deliver.c brings messages to it, store.c keeps its small state, link.c is its end of the channel to the supervisor.
+ * The other half, without foreign code: supervisor.c makes the sandbox (sandbox.c), owns the real sockets (relay*.c),
+ * answers refused calls (notify.c) and passes on what is printed (logs.c).
+ * How a module is verified and loaded: module/module.h. */
 #ifndef ERABI_RUNNER_H
 #define ERABI_RUNNER_H
 
@@ -24,7 +27,6 @@
 #define RUNNER_BACKLOG_BYTES (4u << 20)
 #define RUNNER_HANDLES_MAX  4096u
 #define RUNNER_POSTS_MAX    4096u
-#define RUNNER_LOG_LINES    100u /* a second */
 
 struct document {
     char instance[64];
@@ -41,6 +43,7 @@ struct document {
     json_t *options;
     uint8_t (*signers)[ERAB_KEY_SIZE]; /* whose modules may be loaded */
     size_t n_signers;
+    uint32_t liveness_ms; /* silence after which it counts as hung */
 };
 
 struct call {
@@ -72,7 +75,8 @@ struct erab_self {
     struct erab_client *client;
     int store; /* directory, -1: none */
     uv_loop_t loop;
-    uv_poll_t poll;
+    uv_poll_t poll, link;
+    int32_t question; /* of life, to be answered from the loop; 0: none */
     uv_timer_t tick, limit;
     uv_signal_t terminate, interrupt;
     uv_async_t async;
@@ -85,8 +89,6 @@ struct erab_self {
     pthread_mutex_t lock;
     STAILQ_HEAD(, posted) posts; /* under lock */
     size_t n_posts;              /* under lock */
-    uint64_t log_second;
-    unsigned log_lines, log_left_out;
     bool stopping, quiet;
     int exit_code;
 };
@@ -113,6 +115,18 @@ void runner_deliver_deinit(erab_self *self);
 
 int runner_store_put(erab_self *self, const char *key, const void *value, size_t size);
 int runner_store_get(erab_self *self, const char *key, void *value, size_t *size);
+
+/* link.c: into the filter, with the supervisor watching what it refuses. 0 or a negative errno with `error`. */
+int runner_link_lock(int parent, struct erab_error *error);
+/* files.c: from now on no files but its own. After the document is read. */
+int runner_files_lock(erab_self *self, struct erab_error *error);
+int runner_link_start(erab_self *self);
+/* A message without content (channel.h). */
+void runner_link_tell(uint32_t kind);
+void runner_link_tick(erab_self *self);
+int runner_connect_stream(erab_self *self, const char *option);
+int runner_open_datagram(erab_self *self, const struct erab_datagram_options *options,
+                         struct erab_datagram_info *info);
 
 __attribute__((format(printf, 3, 4))) int runner_fail(struct erab_error *error, int code, const char *format, ...);
 

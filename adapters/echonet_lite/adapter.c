@@ -194,7 +194,7 @@ static void fini(void *instance)
 static const struct erab_adapter adapter = {
     .size = sizeof(struct erab_adapter),
     .abi_major = 0,
-    .abi_minor = 1,
+    .abi_minor = 2,
     .name = "echonet_lite",
     .version = "0.1.0",
     .vendor = "erab",
@@ -216,4 +216,4 @@ static const struct erab_adapter adapter = {
 
 static const struct erab_adapter *const adapters[] = {&adapter, NULL};
 
-ERAB_MODULE(0, 1, "echonet_lite 0.1.0", adapters, NULL);
+ERAB_MODULE(0, 2, "echonet_lite 0.1.0", adapters, NULL);

@@ -2,11 +2,9 @@
 
 #include <arpa/inet.h>
 #include <errno.h>
-#include <ifaddrs.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -30,26 +28,14 @@ static void say(struct erabi_el_session *s, enum erab_log_level level, const cha
 
 static int send_to(struct erabi_el_session *s, in_addr_t to, const uint8_t *bytes, size_t size)
 {
-    struct sockaddr_in address = {
-        .sin_family = AF_INET, .sin_port = htons(ERABI_EL_PORT), .sin_addr = {.s_addr = to}};
-    struct iovec iov = {.iov_base = (void *)(uintptr_t)bytes, .iov_len = size};
-    union {
-        struct cmsghdr align;
-        char room[CMSG_SPACE(sizeof(struct in_pktinfo))];
-    } control = {0};
-    struct msghdr m = {.msg_name = &address,
-                       .msg_namelen = sizeof(address),
-                       .msg_iov = &iov,
-                       .msg_iovlen = 1,
-                       .msg_control = &control,
-                       .msg_controllen = sizeof(control)};
-    struct cmsghdr *c = CMSG_FIRSTHDR(&m);
-    c->cmsg_level = IPPROTO_IP;
-    c->cmsg_type = IP_PKTINFO;
-    c->cmsg_len = CMSG_LEN(sizeof(struct in_pktinfo));
-    struct in_pktinfo info = {.ipi_ifindex = (int)s->ifindex, .ipi_spec_dst = {.s_addr = s->address}};
-    erabi_copy_bytes(CMSG_DATA(c), &info, sizeof(info));
-    return sendmsg(s->fd, &m, MSG_NOSIGNAL) < 0 ? -errno : 0;
+    uint8_t packet[sizeof(struct erab_datagram) + ERABI_EL_FRAME_MAX];
+    struct erab_datagram head = {.size = sizeof(head), .family = 4, .destination_port = ERABI_EL_PORT};
+    if (size > ERABI_EL_FRAME_MAX)
+        return -EMSGSIZE;
+    erabi_copy_bytes(head.destination, &to, sizeof(to));
+    erabi_copy_bytes(packet, &head, sizeof(head));
+    erabi_copy_bytes(packet + sizeof(head), bytes, size);
+    return send(s->fd, packet, sizeof(head) + size, MSG_DONTWAIT | MSG_NOSIGNAL) < 0 ? -errno : 0;
 }
 
 static void begin(struct erabi_el_line *line);
@@ -223,96 +209,34 @@ static void take(struct erabi_el_session *s, in_addr_t from, struct erabi_slice 
         s->options.on_frame(s->options.user, from, &f);
 }
 
-/* The interface a datagram came in by, 0 when the kernel did not say. */
-static int ingress(struct msghdr *m)
-{
-    for (struct cmsghdr *c = CMSG_FIRSTHDR(m); c; c = CMSG_NXTHDR(m, c))
-        if (c->cmsg_level == IPPROTO_IP && c->cmsg_type == IP_PKTINFO) {
-            struct in_pktinfo info;
-            erabi_copy_bytes(&info, CMSG_DATA(c), sizeof(info));
-            return info.ipi_ifindex;
-        }
-    return 0;
-}
-
 static void on_readable(void *arg, uint32_t events)
 {
     struct erabi_el_session *s = arg;
     for (int i = 0; i < DATAGRAMS_A_TURN && s->fd >= 0; i++) {
-        uint8_t bytes[ERABI_EL_FRAME_MAX];
-        struct sockaddr_in from = {0};
-        struct iovec iov = {.iov_base = bytes, .iov_len = sizeof(bytes)};
-        union {
-            struct cmsghdr align;
-            char room[256];
-        } control;
-        struct msghdr m = {.msg_name = &from,
-                           .msg_namelen = sizeof(from),
-                           .msg_iov = &iov,
-                           .msg_iovlen = 1,
-                           .msg_control = &control,
-                           .msg_controllen = sizeof(control)};
-        ssize_t n = recvmsg(s->fd, &m, MSG_DONTWAIT);
-        if (n < 0 && (errno == EAGAIN || errno == EWOULDBLOCK))
+        uint8_t packet[sizeof(struct erab_datagram) + ERABI_EL_FRAME_MAX];
+        struct erab_datagram head;
+        in_addr_t source;
+        ssize_t n = recv(s->fd, packet, sizeof(packet), MSG_DONTWAIT | MSG_TRUNC);
+        if (n < 0 && (errno == EAGAIN || errno == EWOULDBLOCK || errno == EINTR))
             return;
-        if (n < 0)
-            continue; /* an ICMP error of an earlier send */
-        in_addr_t source = from.sin_addr.s_addr;
-        if ((m.msg_flags & (MSG_TRUNC | MSG_CTRUNC)) || ingress(&m) != (int)s->ifindex ||
+        if (n <= 0) { /* the host has closed it: nothing comes any more */
+            s->host->watch_set(s->self, s->watch, 0);
+            say(s, ERAB_LOG_ERROR, "the way to interface %s is closed", s->options.interface);
+            return;
+        }
+        if ((size_t)n < sizeof(head) || (size_t)n > sizeof(packet)) {
+            s->dropped++;
+            continue;
+        }
+        erabi_copy_bytes(&head, packet, sizeof(head));
+        erabi_copy_bytes(&source, head.source, sizeof(source));
+        if (head.size != sizeof(head) || head.family != 4 || head.interface != s->ifindex ||
             ((source ^ s->address) & s->netmask) != 0 || source == s->address) {
             s->dropped++;
             continue;
         }
-        take(s, source, erabi_slice(bytes, (size_t)n));
+        take(s, source, erabi_slice(packet + sizeof(head), (size_t)n - sizeof(head)));
     }
-}
-
-static int find_interface(struct erabi_el_session *s)
-{
-    s->ifindex = if_nametoindex(s->options.interface);
-    struct ifaddrs *all = NULL;
-    if (s->ifindex == 0 || getifaddrs(&all) < 0)
-        return -ENODEV;
-    for (struct ifaddrs *a = all; a && !s->address; a = a->ifa_next) {
-        if (!a->ifa_addr || a->ifa_addr->sa_family != AF_INET ||
-            strcmp(a->ifa_name, s->options.interface) != 0)
-            continue;
-        s->address = ((struct sockaddr_in *)(void *)a->ifa_addr)->sin_addr.s_addr;
-        s->netmask = ((struct sockaddr_in *)(void *)a->ifa_netmask)->sin_addr.s_addr;
-    }
-    freeifaddrs(all);
-    return s->address ? 0 : -EADDRNOTAVAIL;
-}
-
-static void read_mac(int fd, const char *interface, uint8_t mac[6])
-{
-    struct ifreq r = {0};
-    if (erabi_copy_text(r.ifr_name, sizeof(r.ifr_name), interface) && ioctl(fd, SIOCGIFHWADDR, &r) == 0)
-        erabi_copy_bytes(mac, r.ifr_hwaddr.sa_data, 6);
-}
-
-static int set(int fd, int option, int value)
-{
-    return setsockopt(fd, IPPROTO_IP, option, &value, sizeof(value));
-}
-
-static int prepare(struct erabi_el_session *s, int fd)
-{
-    struct ip_mreqn group = {.imr_multiaddr = {.s_addr = inet_addr(group_text)},
-                             .imr_address = {.s_addr = s->address},
-                             .imr_ifindex = (int)s->ifindex};
-    struct sockaddr_in any = {.sin_family = AF_INET, .sin_port = htons(ERABI_EL_PORT)};
-    /* Binding to the device is a second lock beside the check of every datagram; older kernels ask a
-     * privilege for it. */
-    (void)setsockopt(fd, SOL_SOCKET, SO_BINDTODEVICE, s->options.interface,
-                     (socklen_t)strlen(s->options.interface));
-    if (set(fd, IP_PKTINFO, 1) || set(fd, IP_TTL, 1) || set(fd, IP_MULTICAST_TTL, 1) ||
-        set(fd, IP_MULTICAST_LOOP, 0) || set(fd, IP_MULTICAST_ALL, 0) ||
-        bind(fd, (struct sockaddr *)&any, sizeof(any)) ||
-        setsockopt(fd, IPPROTO_IP, IP_MULTICAST_IF, &group, sizeof(group)) ||
-        setsockopt(fd, IPPROTO_IP, IP_ADD_MEMBERSHIP, &group, sizeof(group)))
-        return -errno;
-    return 0;
 }
 
 int erabi_el_session_open(struct erabi_el_session *s, const struct erab_host *host, erab_self *self,
@@ -322,21 +246,21 @@ int erabi_el_session_open(struct erabi_el_session *s, const struct erab_host *ho
     s->self = self;
     s->options = *options;
     s->fd = -1;
-    int e = find_interface(s);
-    if (e) {
-        say(s, ERAB_LOG_ERROR, "interface %s: %s", options->interface,
-            e == -ENODEV ? "does not exist" : "has no IPv4 address");
-        return e;
+    const struct erab_datagram_options datagram = {
+        .size = sizeof(datagram), .interface = "interface", .group = group_text, .port = ERABI_EL_PORT};
+    struct erab_datagram_info info = {.size = sizeof(info)};
+    _close_ int fd = host->open_datagram(self, &datagram, &info);
+    if (fd < 0) {
+        say(s, ERAB_LOG_ERROR, "UDP port %d on interface %s: %s", ERABI_EL_PORT, options->interface,
+            fd == -ENODEV          ? "it does not exist"
+            : fd == -EADDRNOTAVAIL ? "it has no IPv4 address"
+                                   : strerror(-fd));
+        return fd;
     }
-    _close_ int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-    e = fd < 0 ? -errno : prepare(s, fd);
-    if (e) {
-        say(s, ERAB_LOG_ERROR, "UDP port %d on %s: %s", ERABI_EL_PORT, options->interface, strerror(-e));
-        return e;
-    }
-    uint8_t mac[6] = {0};
-    read_mac(fd, options->interface, mac);
-    erabi_el_own_init(&s->own, mac);
+    s->ifindex = info.interface;
+    erabi_copy_bytes(&s->address, info.address, sizeof(s->address));
+    s->netmask = info.prefix_bits ? htonl(UINT32_MAX << (32 - info.prefix_bits)) : 0;
+    erabi_el_own_init(&s->own, info.mac);
     s->watch = host->watch(self, fd, ERAB_READABLE, on_readable, s);
     if (!s->watch)
         return -ENOMEM;

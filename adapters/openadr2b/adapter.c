@@ -196,4 +196,4 @@ static const struct erab_adapter openadr2b = {
 };
 
 static const struct erab_adapter *const adapters[] = {&openadr2b, NULL};
-ERAB_MODULE(0, 1, "openadr2b 0.1.0", adapters, NULL);
+ERAB_MODULE(0, 2, "openadr2b 0.1.0", adapters, NULL);

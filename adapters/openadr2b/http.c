@@ -27,7 +27,7 @@ struct oadr_http {
     void *arg;
     CURLM *multi;
     CURL *easy;
-    struct curl_slist *headers;
+    struct curl_slist *headers, *resolved;
     erab_timer *timer;
     struct http_socket sockets[SOCKETS_MAX];
     bool busy;
@@ -185,6 +185,39 @@ static size_t on_data(char *data, size_t size, size_t n, void *arg)
     return all;
 }
 
+/* The host connects; libcurl is handed the end of a stream that is as good as connected. */
+static curl_socket_t open_socket(void *arg, curlsocktype purpose, struct curl_sockaddr *address)
+{
+    struct oadr_http *h = arg;
+    if (purpose != CURLSOCKTYPE_IPCXN)
+        return CURL_SOCKET_BAD;
+    int fd = h->host->connect_stream(h->self, "vtn_url");
+    return fd < 0 ? CURL_SOCKET_BAD : fd;
+}
+
+static int is_connected(void *arg, curl_socket_t fd, curlsocktype purpose)
+{
+    return CURL_SOCKOPT_ALREADY_CONNECTED;
+}
+
+/* libcurl never resolves: any address will do, for it is not the one that is connected. */
+static bool set_address(struct oadr_http *h)
+{
+    CURLU *url = curl_url();
+    char *host = NULL, *port = NULL, row[512];
+    bool ok = url && curl_url_set(url, CURLUPART_URL, h->base, 0) == CURLUE_OK &&
+              curl_url_get(url, CURLUPART_HOST, &host, 0) == CURLUE_OK &&
+              curl_url_get(url, CURLUPART_PORT, &port, CURLU_DEFAULT_PORT) == CURLUE_OK &&
+              snprintf(row, sizeof row, "%s:%s:127.0.0.1", host, port) < (int)sizeof row;
+    if (ok && *host != '[') /* one is needed for names; for an address as well it does no harm */
+        ok = (h->resolved = curl_slist_append(NULL, row)) &&
+             curl_easy_setopt(h->easy, CURLOPT_RESOLVE, h->resolved) == CURLE_OK;
+    curl_free(host);
+    curl_free(port);
+    curl_url_cleanup(url);
+    return ok;
+}
+
 #define SET(option, value) ok = ok && curl_easy_setopt(h->easy, option, value) == CURLE_OK
 
 static bool set_options(struct oadr_http *h, const struct oadr_http_options *o)
@@ -214,6 +247,10 @@ static bool set_options(struct oadr_http *h, const struct oadr_http_options *o)
     SET(CURLOPT_TIMEOUT_MS, (long)o->timeout_ms);
     SET(CURLOPT_CONNECTTIMEOUT_MS, (long)o->timeout_ms / 2);
     SET(CURLOPT_MAXFILESIZE, (long)ERABI_OADR_DOC_MAX);
+    SET(CURLOPT_OPENSOCKETFUNCTION, open_socket);
+    SET(CURLOPT_OPENSOCKETDATA, h);
+    SET(CURLOPT_SOCKOPTFUNCTION, is_connected);
+    SET(CURLOPT_TCP_KEEPALIVE, 0L);
     SET(CURLOPT_WRITEFUNCTION, on_data);
     SET(CURLOPT_WRITEDATA, h);
     SET(CURLOPT_ERRORBUFFER, h->why);
@@ -240,7 +277,7 @@ int erabi_oadr_http_new(struct oadr_http **out, erab_self *self, const struct er
         h->base[--n] = '\0';
     h->multi = curl_multi_init();
     h->easy = curl_easy_init();
-    if (!h->multi || !h->easy || !set_options(h, options) ||
+    if (!h->multi || !h->easy || !set_options(h, options) || !set_address(h) ||
         curl_multi_setopt(h->multi, CURLMOPT_SOCKETFUNCTION, set_socket) != CURLM_OK ||
         curl_multi_setopt(h->multi, CURLMOPT_SOCKETDATA, h) != CURLM_OK ||
         curl_multi_setopt(h->multi, CURLMOPT_TIMERFUNCTION, set_timer) != CURLM_OK ||
@@ -268,6 +305,7 @@ void erabi_oadr_http_free(struct oadr_http *http)
     if (http->timer)
         http->host->timer_free(http->self, http->timer);
     curl_slist_free_all(http->headers);
+    curl_slist_free_all(http->resolved);
     free(http);
 }
 

@@ -143,6 +143,8 @@ static const struct erabi_option adapter_table[] = {
     {"key_file", ERABI_OPT_TEXT, AT(adapter, key_file), .required = true, .check = check_path, .right = PATH_RIGHT},
     {"parties", ERABI_OPT_IDS, LIST_AT(adapter, parties), .required = true, .min = 1, .max = ERABI_PARTIES_MAX,
      .right = "a list of party ids"},
+    {"liveness_ms", ERABI_OPT_U64, AT(adapter, liveness_ms), .min = 100, .max = 60000, .fallback = 1000,
+     .right = "a whole number, 100 to 60000, usually 1000"},
     {"options", ERABI_OPT_PAIRS, LIST_AT(adapter, options), .max = 256, .right = "names and values"},
     {0},
 };

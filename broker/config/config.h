@@ -86,6 +86,7 @@ struct erabi_config_adapter {
     char *module; /* absolute path */
     char *name;   /* of the adapter in the module */
     char *key_file; /* its proxy sign keys */
+    uint64_t liveness_ms; /* silence after which it counts as hung [1000] */
     erabi_party_text *parties;
     size_t n_parties;
     struct erabi_option_pair *options;

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <jansson.h>
@@ -17,6 +18,7 @@
 #define BACKOFF_FIRST_MS 1000u
 #define BACKOFF_MAX_MS   60000u
 #define STOP_MS          14000u /* the runner itself ends after 12 s */
+#define STEADY_MS        60000u /* of work after which an end is no longer of a series */
 #define PATH_BYTES       4096u
 
 struct erabi_runner {
@@ -25,9 +27,13 @@ struct erabi_runner {
     struct erabi_runner_wiring wiring;
     uv_process_t process;
     uv_timer_t timer;
+    uv_pipe_t events; /* lines from the process */
+    char line[512];
+    size_t used;
+    uint64_t ready_ms; /* since when it works; 0: it does not */
     uint64_t backoff_ms;
     enum erab_reason refused; /* the module, last time */
-    bool running, stopping;
+    bool running, stopping, failed; /* failed: it could not be spawned */
     int open_handles;
     void (*done)(void *user);
     void *done_user;
@@ -64,22 +70,35 @@ static json_t *signers(const struct erabi_runner *runner)
     return list;
 }
 
+/* A folder of its own: what an adapter keeps never meets the broker's files. */
+static int state_folder(const struct erabi_runner *runner, char path[PATH_BYTES])
+{
+    if (snprintf(path, PATH_BYTES, "%s/adapter-%s", runner->wiring.config->state_dir, runner->adapter->instance) >=
+        (int)PATH_BYTES)
+        return -ENAMETOOLONG;
+    return mkdir(path, 0700) < 0 && errno != EEXIST ? -errno : 0;
+}
+
 static json_t *document(const struct erabi_runner *runner)
 {
     const struct erabi_config_adapter *adapter = runner->adapter;
     const struct erab_identity *keys = &runner->wiring.keys;
+    char state[PATH_BYTES];
+    if (state_folder(runner, state) < 0)
+        return NULL;
     json_t *parties = json_array(), *options = json_object();
     for (size_t i = 0; i < adapter->n_parties; i++)
         json_array_append_new(parties, json_string(adapter->parties[i]));
     for (size_t i = 0; i < adapter->n_options; i++)
         json_object_set_new(options, adapter->options[i].key, json_string(adapter->options[i].value));
-    return json_pack("{s:s, s:s, s:s, s:s, s:o, s:s, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:s}", "instance",
+    return json_pack("{s:s, s:s, s:s, s:s, s:o, s:s, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:s, s:I}", "instance",
                      adapter->instance, "module", adapter->module, "adapter", adapter->name, "endpoint",
                      runner->wiring.endpoint, "server_key", hex(runner->wiring.server_key, ERAB_KEY_SIZE), "hub",
                      runner->wiring.hub, "curve_public", hex(keys->curve_public, ERAB_KEY_SIZE), "curve_secret",
                      hex(keys->curve_secret, ERAB_KEY_SIZE), "sign_public", hex(keys->sign_public, ERAB_KEY_SIZE),
                      "sign_secret", hex(keys->sign_secret, ERAB_SIGN_SECRET), "parties", parties, "trusted",
-                     trusted_parties(runner), "signers", signers(runner), "options", options, "state_dir", runner->wiring.config->state_dir);
+                     trusted_parties(runner), "signers", signers(runner), "options", options, "state_dir", state, "liveness_ms",
+                     (json_int_t)adapter->liveness_ms);
 }
 
 /* The document in a memory file, read from its start; the descriptor is the caller's. */
@@ -152,21 +171,73 @@ static void on_timer(uv_timer_t *timer)
         start_process(runner);
 }
 
+/* With jitter, so that many adapters that fail together do not come back together. */
 static void later(struct erabi_runner *runner)
 {
-    uv_timer_start(&runner->timer, on_timer, runner->backoff_ms, 0);
+    uint64_t now = uv_now(runner->loop);
+    if (runner->ready_ms && now - runner->ready_ms >= STEADY_MS)
+        runner->backoff_ms = BACKOFF_FIRST_MS;
+    runner->ready_ms = 0;
+    uint64_t half = runner->backoff_ms / 2;
+    uv_timer_start(&runner->timer, on_timer, runner->backoff_ms - half / 2 + randombytes_uniform((uint32_t)half), 0);
     runner->backoff_ms = runner->backoff_ms * 2 < BACKOFF_MAX_MS ? runner->backoff_ms * 2 : BACKOFF_MAX_MS;
 }
 
-static void on_process_closed(uv_handle_t *handle)
+/* The process is reaped and all that it said is read: only now it has ended, so that the lines of the audit keep
+ * their order. */
+static void on_part_closed(uv_handle_t *handle)
 {
     struct erabi_runner *runner = handle->data;
+    if (--runner->open_handles > 1)
+        return;
     runner->running = false;
-    runner->open_handles--;
+    if (!runner->failed)
+        runner->wiring.on_event(runner->wiring.user, runner->adapter->instance, "ended", "");
     if (runner->stopping)
         close_all(runner);
     else
         later(runner);
+}
+
+static void on_line(struct erabi_runner *runner, char *line)
+{
+    static const char *const known[] = {"ready", "hung", "incident", "refused"};
+    char *detail = strchr(line, ' ');
+    if (detail)
+        *detail++ = '\0';
+    for (size_t i = 0; i < sizeof(known) / sizeof(known[0]); i++)
+        if (strcmp(line, known[i]) == 0) {
+            if (i == 0)
+                runner->ready_ms = uv_now(runner->loop);
+            runner->wiring.on_event(runner->wiring.user, runner->adapter->instance, known[i], detail ? detail : "");
+        }
+}
+
+static void on_alloc(uv_handle_t *handle, size_t size, uv_buf_t *buf)
+{
+    struct erabi_runner *runner = handle->data;
+    if (runner->used == sizeof(runner->line) - 1)
+        runner->used = 0; /* no line is so long: it is dropped */
+    *buf = uv_buf_init(runner->line + runner->used, (unsigned)(sizeof(runner->line) - 1 - runner->used));
+}
+
+static void on_read(uv_stream_t *stream, ssize_t n, const uv_buf_t *buf)
+{
+    struct erabi_runner *runner = stream->data;
+    if (n < 0) {
+        uv_close((uv_handle_t *)stream, on_part_closed);
+        return;
+    }
+    runner->used += (size_t)n;
+    runner->line[runner->used] = '\0';
+    char *at = runner->line, *end;
+    while ((end = strchr(at, '\n'))) {
+        *end = '\0';
+        on_line(runner, at);
+        at = end + 1;
+    }
+    runner->used = strlen(at);
+    memmove(runner->line, at, runner->used + 1);
 }
 
 static void on_exit_of(uv_process_t *process, int64_t status, int signal)
@@ -174,8 +245,35 @@ static void on_exit_of(uv_process_t *process, int64_t status, int signal)
     struct erabi_runner *runner = process->data;
     fprintf(stderr, "erabd: adapter %s ended (status %d, signal %d)%s\n", runner->adapter->instance, (int)status,
             signal, runner->stopping ? "" : ", is started again");
-    runner->wiring.on_event(runner->wiring.user, runner->adapter->instance, "ended");
-    uv_close((uv_handle_t *)process, on_process_closed);
+    runner->running = false;
+    uv_close((uv_handle_t *)process, on_part_closed);
+}
+
+static int spawn(struct erabi_runner *runner, char *path, int fd)
+{
+    char *args[] = {path, (char *)(uintptr_t)"--config-fd", (char *)(uintptr_t)"3", (char *)(uintptr_t)"--events-fd",
+                    (char *)(uintptr_t)"4", NULL};
+    uv_pipe_init(runner->loop, &runner->events, 0);
+    runner->events.data = runner->process.data = runner;
+    runner->used = 0;
+    uv_stdio_container_t stdio[5] = {
+        {.flags = UV_IGNORE},
+        {.flags = UV_IGNORE},
+        {.flags = UV_INHERIT_FD, .data.fd = 2},
+        {.flags = UV_INHERIT_FD, .data.fd = fd},
+        {.flags = UV_CREATE_PIPE | UV_WRITABLE_PIPE, .data.stream = (uv_stream_t *)&runner->events}};
+    uv_process_options_t options = {
+        .exit_cb = on_exit_of, .file = path, .args = args, .stdio = stdio, .stdio_count = 5};
+    int r = uv_spawn(runner->loop, &runner->process, &options);
+    runner->open_handles += 2; /* also after a failed spawn the handles have to be closed */
+    runner->failed = r < 0;
+    if (r < 0) {
+        uv_close((uv_handle_t *)&runner->process, on_part_closed);
+        uv_close((uv_handle_t *)&runner->events, on_part_closed);
+    } else {
+        uv_read_start((uv_stream_t *)&runner->events, on_alloc, on_read);
+    }
+    return r;
 }
 
 /* True when the module was refused: tried again later, as after an end. */
@@ -202,27 +300,15 @@ static void start_process(struct erabi_runner *runner)
     _close_ int fd = r < 0 ? -1 : document_fd(runner);
     if (r == 0 && fd < 0)
         r = fd;
-    if (r == 0) {
-        char *args[] = {path, (char *)(uintptr_t)"--config-fd", (char *)(uintptr_t)"3", NULL};
-        uv_stdio_container_t stdio[4] = {{.flags = UV_IGNORE},
-                                         {.flags = UV_IGNORE},
-                                         {.flags = UV_INHERIT_FD, .data.fd = 2},
-                                         {.flags = UV_INHERIT_FD, .data.fd = fd}};
-        uv_process_options_t options = {
-            .exit_cb = on_exit_of, .file = path, .args = args, .stdio = stdio, .stdio_count = 4};
-        r = uv_spawn(runner->loop, &runner->process, &options);
-        runner->open_handles++; /* also after a failed spawn the handle has to be closed */
-        runner->process.data = runner;
-        if (r < 0)
-            uv_close((uv_handle_t *)&runner->process, on_process_closed);
-    } else {
+    if (r == 0)
+        r = spawn(runner, path, fd);
+    else
         later(runner);
-    }
     runner->running = r == 0;
     if (r < 0)
         fprintf(stderr, "erabd: adapter %s: erab-runner cannot be started: %s\n", runner->adapter->instance,
                 strerror(-r));
-    runner->wiring.on_event(runner->wiring.user, runner->adapter->instance, r < 0 ? "not started" : "started");
+    runner->wiring.on_event(runner->wiring.user, runner->adapter->instance, r < 0 ? "not started" : "started", "");
 }
 
 int erabi_runner_new(struct erabi_runner **out, uv_loop_t *loop, const struct erabi_config_adapter *adapter,
@@ -253,5 +339,5 @@ void erabi_runner_stop(struct erabi_runner *runner, void (*done)(void *user), vo
         uv_timer_start(&runner->timer, on_timer, STOP_MS, 0);
     } else if (runner->open_handles == 1) {
         close_all(runner);
-    } /* else the closing of the failed process goes on in on_process_closed */
+    } /* else the closing of the failed process goes on in on_part_closed */
 }

@@ -5,7 +5,7 @@
 erab_packages=(
   build-essential meson ninja-build pkgconf
   libzmq3-dev libsodium-dev libprotobuf-c-dev libuv1-dev libyaml-dev libjansson-dev libsqlite3-dev
-  libxml2-dev libcurl4-openssl-dev libcmocka-dev
+  libxml2-dev libcurl4-openssl-dev libseccomp-dev libcmocka-dev
   protobuf-c-compiler protobuf-compiler python3-protobuf
   python3 python3-zmq python3-nacl python3-lxml python3-yaml
   libxml2-utils openssl universal-ctags clang llvm libclang-rt-14-dev valgrind iproute2

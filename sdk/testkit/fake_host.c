@@ -7,7 +7,10 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/queue.h>
+#include <sys/socket.h>
+#include <unistd.h>
 
+#include "base/cleanup.h"
 #include "base/clock.h"
 #include "testkit/fake_store.h"
 #include "testkit/testkit.h"
@@ -53,6 +56,7 @@ struct erab_self {
     uint32_t watch_changes;
     erab_call n_calls;
     uint8_t completed[CALLS_MAX + 1];
+    int silent[8]; /* other ends of the networks, -1: none */
     char fault[256];
 };
 
@@ -245,6 +249,40 @@ static void quiesced(erab_self *self)
     self->phase = FAKE_QUIET;
 }
 
+/* A stream whose other end has hung up, as of an endpoint that is not there. */
+static int connect_stream(erab_self *self, const char *option)
+{
+    used(self, "connect_stream", false);
+    int fds[2];
+    if (!option)
+        return -EINVAL;
+    if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, fds) < 0)
+        return -EIO;
+    close(fds[1]);
+    return fds[0];
+}
+
+/* A network on which nobody answers. */
+static int open_datagram(erab_self *self, const struct erab_datagram_options *options, struct erab_datagram_info *info)
+{
+    used(self, "open_datagram", false);
+    int fds[2];
+    if (!options || options->size < sizeof *options || !options->interface || !info || info->size < sizeof *info)
+        return -EINVAL;
+    if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, fds) < 0)
+        return -EIO;
+    for (size_t i = 0; i < sizeof self->silent / sizeof *self->silent; i++)
+        if (self->silent[i] < 0) {
+            self->silent[i] = fds[1];
+            *info = (struct erab_datagram_info){
+                .size = sizeof *info, .interface = 1, .address = {192, 0, 2, 10}, .prefix_bits = 24, .mac = {2}};
+            return fds[0];
+        }
+    close(fds[0]);
+    close(fds[1]);
+    return -EAGAIN;
+}
+
 const struct erab_host fake_host = {.size = sizeof fake_host,
                                     .abi_major = ERAB_ABI_MAJOR,
                                     .abi_minor = ERAB_ABI_MINOR,
@@ -262,7 +300,9 @@ const struct erab_host fake_host = {.size = sizeof fake_host,
                                     .store_put = store_put,
                                     .store_get = store_get,
                                     .parties = parties,
-                                    .quiesced = quiesced};
+                                    .quiesced = quiesced,
+                                    .connect_stream = connect_stream,
+                                    .open_datagram = open_datagram};
 
 erab_self *fake_host_new(const char *const *party_list)
 {
@@ -270,6 +310,8 @@ erab_self *fake_host_new(const char *const *party_list)
     if (!self)
         return NULL;
     self->parties = party_list;
+    for (size_t i = 0; i < sizeof self->silent / sizeof *self->silent; i++)
+        self->silent[i] = -1;
     self->start_wall = erabi_clock_ms(CLOCK_REALTIME);
     TAILQ_INIT(&self->timers);
     TAILQ_INIT(&self->watches);
@@ -289,6 +331,8 @@ void fake_host_free(erab_self *self)
 {
     if (!self)
         return;
+    for (size_t i = 0; i < sizeof self->silent / sizeof *self->silent; i++)
+        erabi_closep(&self->silent[i]);
     FREE_ALL(&self->timers, erab_timer)
     FREE_ALL(&self->watches, erab_watch)
     fake_store_deinit(&self->store);

@@ -16,6 +16,7 @@
 #include <erab/adapter.h>
 
 #include "base/clock.h"
+#include "relay_host.h"
 
 enum { VALUES_MAX = 32, LIST_MAX = 32 };
 
@@ -33,6 +34,8 @@ struct erab_watch {
 
 struct erab_self {
     uv_loop_t loop;
+    const struct erab_config *config;
+    struct relay *relay;
     uv_pipe_t input;
     char line[512];
     size_t line_used;
@@ -239,8 +242,24 @@ static void close_all(uv_handle_t *h, void *arg)
         uv_close(h, NULL);
 }
 
+static int host_connect_stream(erab_self *self, const char *option)
+{
+    return relay_host_stream(self->relay, self->config, option);
+}
+
+static int host_open_datagram(erab_self *self, const struct erab_datagram_options *o, struct erab_datagram_info *info)
+{
+    return relay_host_datagram(self->relay, self->config, o, info);
+}
+
+static void on_relay(void *user, const char *text)
+{
+    host_log(user, ERAB_LOG_WARNING, text);
+}
+
 static void host_quiesced(erab_self *self)
 {
+    relay_free(self->relay);
     print(json_pack("{s:s}", "event", "quiesced"));
     self->over = true;
     uv_close((uv_handle_t *)&self->input, NULL);
@@ -265,6 +284,8 @@ static const struct erab_host host = {
     .store_get = host_store_get,
     .parties = host_parties,
     .quiesced = host_quiesced,
+    .connect_stream = host_connect_stream,
+    .open_datagram = host_open_datagram,
 };
 
 static Erab__V1__DeviceAction action_of(const char *name)
@@ -387,7 +408,9 @@ int main(int argc, char **argv)
     options(a, argc, argv, values, &config.n);
     self_.adapter = a;
     self_.instance = calloc(1, a->instance_size);
-    uv_loop_init(&self_.loop);
+    self_.config = &config;
+    if (uv_loop_init(&self_.loop) || relay_new(&self_.relay, &self_.loop, on_relay, on_relay, &self_))
+        return 2;
     if (a->check(&config, &error) || a->init(self_.instance, &self_, &host, &config, &error)) {
         fprintf(stderr, "echonet_host: %s\n", error.text);
         return 2;

@@ -28,6 +28,8 @@ struct world {
 
 extern const char *world_runner; /* path of erab-runner */
 
+/* False, and it is told, where no runner can start: without user namespaces. */
+bool world_possible(void);
 int world_setup(void **state);
 int world_teardown(void **state);
 /* A copy of the module in the world's folder. */

@@ -36,6 +36,34 @@ struct erab_outgoing_message {
     const ProtobufCMessage *body;
 };
 
+/* Before the payload of every packet on the descriptor of open_datagram, both ways. Numbers in the machine's
+ * order, addresses as on the wire, in the first 4 (or 16) bytes. On the way out only `destination` and
+ * `destination_port` count. */
+struct erab_datagram {
+    uint16_t size;   /* of this header */
+    uint16_t family; /* 4 or 6 */
+    uint16_t source_port;
+    uint16_t destination_port;
+    uint32_t interface; /* index of the interface that it came in by */
+    uint8_t source[16];
+    uint8_t destination[16];
+};
+
+struct erab_datagram_options {
+    uint32_t size;
+    const char *interface; /* the option of the instance whose value names the network interface */
+    const char *group;     /* an IPv4 multicast group to join and to send to, or NULL */
+    uint16_t port;         /* bound, and the only one that is sent to */
+};
+
+struct erab_datagram_info {
+    uint32_t size;
+    uint32_t interface;  /* its index */
+    uint8_t address[16]; /* our own on it; 4 bytes count for IPv4 */
+    uint8_t prefix_bits; /* of its network: unicast goes nowhere else */
+    uint8_t mac[6];
+};
+
 struct erab_host {
     uint32_t size;
     uint16_t abi_major;
@@ -70,6 +98,21 @@ struct erab_host {
     const char *const *(*parties)(erab_self *self);
     /* After stop: no callback, timer, watch or thread of the instance is left. */
     void (*quiesced)(erab_self *self);
+    /* Since ABI 0.2. An instance has no network of its own: sockets that it opens lead nowhere and are an
+     * incident. What it may reach is said by its options, and the host owns the real sockets.
+     *
+     * A stream to the endpoint in the value of this option: https://HOST[:PORT]/..., tcp://HOST:PORT or
+     * HOST:PORT. Returns a non-blocking local stream socket, the caller's to close, at once; the host
+     * resolves and connects meanwhile. When it cannot, the stream ends. In erab-runner a connect() of it
+     * answers EINPROGRESS: libcurl before 8.0 calls it. -EINVAL (no such option, or no
+     * endpoint in it), -EAGAIN (too many open, or too often), -EIO. */
+    int (*connect_stream)(erab_self *self, const char *option);
+    /* UDP on one interface: a non-blocking local socket of packets, each with struct erab_datagram before
+     * it. Datagrams to elsewhere than the interface's own network and the group, or to another port, are
+     * dropped and an incident. *info is filled. -EINVAL, -ENODEV, -EADDRNOTAVAIL (no IPv4 address),
+     * -EADDRINUSE, -EAGAIN, -EIO. */
+    int (*open_datagram)(erab_self *self, const struct erab_datagram_options *options,
+                         struct erab_datagram_info *info);
 };
 
 #ifdef __cplusplus

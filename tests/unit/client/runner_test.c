@@ -123,6 +123,8 @@ int main(int argc, char **argv)
     };
     if (argc != 3)
         return 2;
+    if (!world_possible())
+        return 77;
     world_runner = realpath(argv[1], NULL);
     module_path = realpath(argv[2], NULL);
     return world_runner && module_path ? cmocka_run_group_tests(tests, NULL, NULL) : 2;

@@ -139,6 +139,12 @@ static void a_relative_module_path_is_refused(void **state)
             "12:27", "an absolute path");
 }
 
+static void a_liveness_of_an_adapter_out_of_range_is_refused(void **state)
+{
+    refused(HEAD OWNER "adapters:\n  - {instance: a, module: /a.so, name: n, key_file: /k, parties: [alder.rest], liveness_ms: 5}\n",
+            "12:93", "100 to 60000");
+}
+
 #define PROFILE                                                                                              \
     "profile: test\npairs:\n  - {roles: [ac, ra], interface: r3, section: \"3.6.3\"}\n"                         \
     "  - {roles: [ac, ac], interface: internal, one_firm: true}\n"                                           \
@@ -224,6 +230,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(a_listener_without_a_key_is_refused),
         cmocka_unit_test(r1_on_every_address_is_refused),
         cmocka_unit_test(a_relative_module_path_is_refused),
+        cmocka_unit_test(a_liveness_of_an_adapter_out_of_range_is_refused),
         cmocka_unit_test(a_pair_has_its_interface_both_ways),
         cmocka_unit_test(a_flow_goes_one_way_only),
         cmocka_unit_test(contradicting_flows_are_refused),
