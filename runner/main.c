@@ -125,13 +125,9 @@ static int connect_client(erab_self *self)
 /* What was verified is what is mapped. */
 static int load_module(erab_self *self, struct erab_error *error)
 {
-    struct erabi_module_file file;
-    int r = erabi_module_open(&file, self->document.module, error);
-    if (!r && (r = erabi_module_verify(&file, (const uint8_t(*)[ERAB_KEY_SIZE])self->document.signers,
-                                       self->document.n_signers, NULL, error)))
-        erabi_module_close(&file);
-    if (!r)
-        r = erabi_module_load(&self->module, &file, error);
+    int r = erabi_module_load_signed(&self->module, self->document.module,
+                                     (const uint8_t(*)[ERAB_KEY_SIZE])self->document.signers,
+                                     self->document.n_signers, error);
     if (!r && !(self->adapter = erabi_module_adapter(self->module, self->document.adapter, error)))
         r = ERAB_REASON_MODULE_FILE;
     return r;
