@@ -127,7 +127,7 @@ void world_run(struct world *w, const char *adapter, const char *options)
                      "{\"instance\":\"r1\",\"module\":\"%s\",\"adapter\":\"%s\",\"endpoint\":\"%s\","
                      "\"server_key\":\"%s\",\"hub\":\"hub\",\"curve_public\":\"%s\",\"curve_secret\":\"%s\","
                      "\"sign_secret\":\"%s\",\"sign_public\":\"%s\",\"parties\":[\"alder\"],"
-                     "\"trusted\":[{\"party\":\"tso\",\"sign_key\":\"%s\"}],\"signers\":[\"%s\"],\"options\":%s,\"state_dir\":\"%s\"}",
+                     "\"trusted\":[{\"party\":\"tso\",\"sign_key\":\"%s\"}],\"signers\":[\"%s\"],\"options\":%s,\"state_dir\":\"%s\",\"liveness_ms\":20000}",
                      w->module, adapter, w->endpoint, server, cp, cs, ss, sp, tso, signer, options, w->dir);
     assert_int_equal(pipe(fds), 0);
     assert_int_equal(pipe(log), 0);
