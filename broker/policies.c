@@ -30,12 +30,20 @@ static void on_policy_event(void *user, const char *instance, const char *what)
     erabi_record_admin(broker->audit, "policy", instance, what);
 }
 
+static void on_policy_refused(void *user, const char *instance, const char *path, enum erab_reason reason)
+{
+    struct erabi_broker *broker = user;
+    erabi_loop_read(&broker->loop);
+    erabi_record_module(broker->audit, "policy", instance, path, reason);
+}
+
 int erabi_broker_start_policies(struct erabi_broker *broker)
 {
     uv_timer_init(broker->uv, &broker->policy_timer);
     broker->policy_timer.data = broker;
     broker->policy_host = (struct erabi_policy_host){
-        .loop = broker->uv, .engine = &broker->policies, .on_event = on_policy_event, .user = broker};
+        .loop = broker->uv, .engine = &broker->policies, .on_event = on_policy_event,
+        .on_refused = on_policy_refused, .user = broker};
     return erabi_policy_engine_init(&broker->policies, want_tick, broker);
 }
 
@@ -45,9 +53,13 @@ int erabi_broker_load_policies(struct erabi_broker *broker, const struct erabi_c
     struct erabi_policy_source source = {erab_policies_shipped, &broker->policies, erabi_policy_host_open,
                                          &broker->policy_host};
     struct erabi_policy_chain *chain;
+    const struct erabi_config *before = broker->policy_host.config;
+    broker->policy_host.config = config;
     int r = erabi_policy_build(&chain, config, path, &source, broker->policies.chain, errors);
     if (r == 0)
         erabi_policy_engine_swap(&broker->policies, chain);
+    else
+        broker->policy_host.config = before;
     return r;
 }
 

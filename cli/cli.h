@@ -36,6 +36,9 @@ int cli_key_rotate(const struct cli *cli);
 int cli_server_key_rotate(const struct cli *cli); /* of a broker's listener */
 bool cli_overlap(const char *text, uint64_t *ms);
 int cli_config_check(const struct cli *cli);
+int cli_plugin_sign(const struct cli *cli);
+int cli_plugin_list(const struct cli *cli);
+int cli_plugin_check(const struct cli *cli);
 
 /* Prints and releases an answer as one line of JSON. */
 void cli_print(json_t *answer);

@@ -13,6 +13,7 @@
 #include <sodium.h>
 
 #include "base/cleanup.h"
+#include "host/module.h"
 
 #define BACKOFF_FIRST_MS 1000u
 #define BACKOFF_MAX_MS   60000u
@@ -30,6 +31,7 @@ struct erabi_runner {
     size_t used;
     uint64_t ready_ms; /* since when it works; 0: it does not */
     uint64_t backoff_ms;
+    enum erab_reason refused; /* the module, last time */
     bool running, stopping, failed; /* failed: it could not be spawned */
     int open_handles;
     void (*done)(void *user);
@@ -79,14 +81,14 @@ static json_t *document(const struct erabi_runner *runner)
         json_array_append_new(parties, json_string(adapter->parties[i]));
     for (size_t i = 0; i < adapter->n_options; i++)
         json_object_set_new(options, adapter->options[i].key, json_string(adapter->options[i].value));
-    return json_pack("{s:s, s:s, s:s, s:s, s:o, s:s, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:s, s:I}", "instance",
+    return json_pack("{s:s, s:s, s:s, s:s, s:o, s:s, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:s, s:I}", "instance",
                      adapter->instance, "module", adapter->module, "adapter", adapter->name, "endpoint",
                      runner->wiring.endpoint, "server_key", hex(runner->wiring.server_key, ERAB_KEY_SIZE), "hub",
                      runner->wiring.hub, "curve_public", hex(keys->curve_public, ERAB_KEY_SIZE), "curve_secret",
                      hex(keys->curve_secret, ERAB_KEY_SIZE), "sign_public", hex(keys->sign_public, ERAB_KEY_SIZE),
                      "sign_secret", hex(keys->sign_secret, ERAB_SIGN_SECRET), "parties", parties, "trusted",
-                     trusted_parties(runner), "options", options, "state_dir", state, "liveness_ms",
-                     (json_int_t)adapter->liveness_ms);
+                     trusted_parties(runner), "signers", erabi_host_module_signers(runner->wiring.config), "options",
+                     options, "state_dir", state, "liveness_ms", (json_int_t)adapter->liveness_ms);
 }
 
 /* The document in a memory file, read from its start; the descriptor is the caller's. */
@@ -263,8 +265,25 @@ static int spawn(struct erabi_runner *runner, char *path, int fd)
     return r;
 }
 
+/* True when the module was refused: tried again later, as after an end. */
+static bool module_refused(struct erabi_runner *runner)
+{
+    struct erab_error error = {.size = sizeof(error)};
+    enum erab_reason reason = erabi_host_module_judge(runner->wiring.config, runner->adapter->module, &error);
+    if (reason && reason != runner->refused) {
+        fprintf(stderr, "erabd: adapter %s: %s: %s\n", runner->adapter->instance, erab_reason_code(reason), error.text);
+        runner->wiring.on_refused(runner->wiring.user, runner->adapter->instance, runner->adapter->module, reason);
+    }
+    runner->refused = reason;
+    if (reason)
+        later(runner);
+    return reason != ERAB_REASON_NONE;
+}
+
 static void start_process(struct erabi_runner *runner)
 {
+    if (module_refused(runner))
+        return;
     char path[ERABI_RUNNER_PATH];
     int r = erabi_runner_path(path);
     _close_ int fd = r < 0 ? -1 : document_fd(runner);

@@ -96,7 +96,10 @@ extern "C" {
     X(SUPERSEDED, "superseded", 0)                                                                           \
     X(CANCELLED, "cancelled", 0)                                                                             \
     X(BUSY, "busy", 1)                                                                                       \
-    X(INTERNAL, "internal", 1)
+    X(INTERNAL, "internal", 1)                                                                               \
+    /* a module's file. New codes stand at the end: modules are built with these numbers */                  \
+    X(MODULE_FILE, "module-file", 0)                                                                         \
+    X(MODULE_ABI, "module-abi", 0)
 
 enum erab_reason {
 #define ERAB_REASON_ENUM(name, code, retry) ERAB_REASON_##name,
