@@ -123,12 +123,13 @@ static int connect_client(erab_self *self)
     return r ? r : uv_poll_start(&self->poll, UV_READABLE, on_client);
 }
 
-/* What was verified is what is mapped. */
+/* What the supervisor verified is what is mapped: the memory file is sealed. */
 static int load_module(erab_self *self, struct erab_error *error)
 {
-    int r = erabi_module_load_signed(&self->module, self->document.module,
-                                     (const uint8_t(*)[ERAB_KEY_SIZE])self->document.signers,
-                                     self->document.n_signers, error);
+    struct erabi_module_file file;
+    int r = erabi_module_adopt(&file, self->document.module, CHANNEL_MODULE_FD, error);
+    if (!r)
+        r = erabi_module_load(&self->module, &file, error);
     if (!r && !(self->adapter = erabi_module_adapter(self->module, self->document.adapter, error)))
         r = ERAB_REASON_MODULE_FILE;
     return r;

@@ -26,6 +26,7 @@
 #define DOMAIN     "erab.v1.module"
 #define HASH_BYTES 64u
 #define SIGNED_MAX (sizeof DOMAIN + 8 + HASH_BYTES)
+#define SEALS      (F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE | F_SEAL_SEAL)
 
 int erabi_error_set(struct erab_error *error, int code, const char *format, ...)
 {
@@ -105,15 +106,33 @@ static int copy(int from, int to, size_t *size)
     }
 }
 
-static int seal_and_map(struct erabi_module_file *f)
+static int map(struct erabi_module_file *f)
 {
-    if (fcntl(f->fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE | F_SEAL_SEAL))
-        return -errno;
     void *data = mmap(NULL, f->size, PROT_READ, MAP_SHARED, f->fd, 0);
     if (data == MAP_FAILED)
         return -errno;
     f->data = data;
     return 0;
+}
+
+static int seal_and_map(struct erabi_module_file *f)
+{
+    return fcntl(f->fd, F_ADD_SEALS, SEALS) ? -errno : map(f);
+}
+
+static int closed(struct erabi_module_file *f, int r)
+{
+    erabi_module_close(f);
+    return r;
+}
+
+static int take_facts(struct erabi_module_file *f, struct erab_error *error)
+{
+    struct erab_error why = {.size = sizeof why};
+    int r = erabi_module_read(erabi_slice(f->data, f->size), &f->facts, &why);
+    if (r)
+        erabi_error_set(error, r, "%.300s: %.180s", f->path, why.text);
+    return r ? closed(f, r) : 0;
 }
 
 int erabi_module_open(struct erabi_module_file *out, const char *path, struct erab_error *error)
@@ -131,12 +150,25 @@ int erabi_module_open(struct erabi_module_file *out, const char *path, struct er
         r = erabi_error_set(error, ERAB_REASON_MODULE_FILE, "%.300s: is empty", path);
     else if (r || (r = seal_and_map(out)))
         erabi_error_set(error, r, "%.300s: cannot be read: %s", path, strerror(-r));
-    struct erab_error why = {.size = sizeof why};
-    if (!r && (r = erabi_module_read(erabi_slice(out->data, out->size), &out->facts, &why)))
-        erabi_error_set(error, r, "%.300s: %.180s", path, why.text);
-    if (r)
-        erabi_module_close(out);
-    return r;
+    return r ? closed(out, r) : take_facts(out, error);
+}
+
+int erabi_module_adopt(struct erabi_module_file *out, const char *path, int fd, struct erab_error *error)
+{
+    *out = (struct erabi_module_file){.fd = fd};
+    struct stat st;
+    int seals = fcntl(fd, F_GET_SEALS);
+    int r = !erabi_copy_text(out->path, sizeof out->path, path) || seals < 0 || (seals & SEALS) != SEALS || fstat(fd, &st)
+                ? -EINVAL
+                : 0;
+    if (!r) {
+        out->size = (size_t)st.st_size;
+        r = map(out);
+    }
+    if (!r)
+        return take_facts(out, error);
+    erabi_error_set(error, r, "%.300s: is no sealed memory file", path);
+    return closed(out, r);
 }
 
 void erabi_module_close(struct erabi_module_file *file)

@@ -173,17 +173,6 @@ int erabi_module_load(struct erabi_module **out, struct erabi_module_file *file,
     return r;
 }
 
-int erabi_module_load_signed(struct erabi_module **out, const char *path, const uint8_t (*signers)[ERAB_KEY_SIZE],
-                             size_t n, struct erab_error *error)
-{
-    struct erabi_module_file file;
-    *out = NULL;
-    int r = erabi_module_open(&file, path, error);
-    if (!r && (r = erabi_module_verify(&file, signers, n, NULL, error)))
-        erabi_module_close(&file);
-    return r ? r : erabi_module_load(out, &file, error);
-}
-
 const struct erab_adapter *erabi_module_adapter(const struct erabi_module *m, const char *name,
                                                 struct erab_error *error)
 {

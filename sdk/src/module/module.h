@@ -49,6 +49,8 @@ struct erabi_module {
 /* Any of: `path` not absolute, a link, not of root or this user, writable by others, too large, no ELF shared object
  * of this machine, without ABI note, of another ABI, with an executable stack, code that is writable or a run path. */
 int erabi_module_open(struct erabi_module_file *out, const char *path, struct erab_error *error);
+/* The same for a sealed memory file that another process of ours opened; takes over `fd`. `path` is for messages. */
+int erabi_module_adopt(struct erabi_module_file *out, const char *path, int fd, struct erab_error *error);
 /* The bytes alone; what erabi_module_open does with them. */
 int erabi_module_read(struct erabi_slice bytes, struct erabi_module_facts *out, struct erab_error *error);
 /* `signer` (may be NULL) is filled as soon as the signature file names one. */
@@ -60,9 +62,6 @@ int erabi_module_sign(const struct erabi_module_file *file, const uint8_t sign_p
 /* Maps it for ever (RTLD_NOW | RTLD_LOCAL); the memory file stays open as well, because the C library tells files
  * apart by name and a second /proc/self/fd/3 would give the first one's code. `file` is left closed. */
 int erabi_module_load(struct erabi_module **out, struct erabi_module_file *file, struct erab_error *error);
-/* The three steps in one, for a process that runs the module. */
-int erabi_module_load_signed(struct erabi_module **out, const char *path, const uint8_t (*signers)[ERAB_KEY_SIZE],
-                             size_t n, struct erab_error *error);
 /* Frees the copies of the tables, not what is mapped. NULL is fine. */
 void erabi_module_free(struct erabi_module *module);
 const struct erab_adapter *erabi_module_adapter(const struct erabi_module *module, const char *name,
