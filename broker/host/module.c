@@ -26,3 +26,16 @@ json_t *erabi_host_module_signers(const struct erabi_config *config)
     }
     return list;
 }
+
+json_t *erabi_host_module_options(const struct erabi_option_pair *options, size_t n)
+{
+    json_t *object = json_object();
+    for (size_t i = 0; i < n; i++) {
+        const struct erabi_option_pair *pair = &options[i];
+        json_t *value = pair->items ? json_array() : json_string(pair->value);
+        for (size_t k = 0; k < pair->n_items; k++)
+            json_array_append_new(value, json_string(pair->items[k]));
+        json_object_set_new(object, pair->key, value);
+    }
+    return object;
+}

@@ -12,7 +12,9 @@
 
 /* ERAB_REASON_NONE when it may be loaded, else why not, with `error` filled. */
 enum erab_reason erabi_host_module_judge(const struct erabi_config *config, const char *path, struct erab_error *error);
-/* The signers of the configuration for the document of a runner: a list of keys in hex. */
+/* For the document of a runner. The options of its instance: an object of texts and lists of texts. */
+json_t *erabi_host_module_options(const struct erabi_option_pair *options, size_t n);
+/* The signers of the configuration: a list of keys in hex. */
 json_t *erabi_host_module_signers(const struct erabi_config *config);
 
 #endif

@@ -430,16 +430,8 @@ static void start(struct erabi_policy_remote *r)
 
 static json_t *document(const struct erabi_config_policy *entry)
 {
-    json_t *options = json_object();
-    for (size_t i = 0; i < entry->n_options; i++) {
-        const struct erabi_option_pair *pair = &entry->options[i];
-        json_t *list = pair->items ? json_array() : json_string(pair->value);
-        for (size_t k = 0; k < pair->n_items; k++)
-            json_array_append_new(list, json_string(pair->items[k]));
-        json_object_set_new(options, pair->key, list);
-    }
     return json_pack("{s:s, s:s, s:s, s:o}", "instance", entry->instance, "module", entry->module, "policy", entry->name,
-                     "options", options);
+                     "options", erabi_host_module_options(entry->options, entry->n_options));
 }
 
 struct erabi_policy_instance *erabi_policy_host_open(void *user, const struct erabi_config_policy *entry, int *fault)

@@ -76,11 +76,10 @@ static json_t *document(const struct erabi_runner *runner)
     char state[ERABI_RUNNER_PATH];
     if (state_folder(runner, state) < 0)
         return NULL;
-    json_t *parties = json_array(), *options = json_object();
+    json_t *parties = json_array();
+    json_t *options = erabi_host_module_options(adapter->options, adapter->n_options);
     for (size_t i = 0; i < adapter->n_parties; i++)
         json_array_append_new(parties, json_string(adapter->parties[i]));
-    for (size_t i = 0; i < adapter->n_options; i++)
-        json_object_set_new(options, adapter->options[i].key, json_string(adapter->options[i].value));
     return json_pack("{s:s, s:s, s:s, s:s, s:o, s:s, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:s, s:I}", "instance",
                      adapter->instance, "module", adapter->module, "adapter", adapter->name, "endpoint",
                      runner->wiring.endpoint, "server_key", hex(runner->wiring.server_key, ERAB_KEY_SIZE), "hub",

@@ -10,6 +10,8 @@ static const char *const no_parties[] = {NULL};
 struct judge {
     const struct erab_policy *policy;
     void *instance;
+    erab_self *self;
+    erab_call calls;
     char fault[256];
 };
 
@@ -73,15 +75,42 @@ static ProtobufCMessage *empty_body(enum erab_type type)
     return m;
 }
 
+static bool is_voted(const erab_self *self, void *arg)
+{
+    (void)arg;
+    return fake_host_vote(self);
+}
+
+/* NULL or what is wrong. */
+static const char *ask_once(struct judge *j, const struct erab_policy_request *request, struct erab_verdict *v)
+{
+    erab_call call = ++j->calls;
+    *v = (struct erab_verdict){.size = sizeof *v, .section = "", .detail = ""};
+    fake_host_ask(j->self, call);
+    j->policy->decide(j->instance, call, request, v);
+    if (v->size != sizeof *v)
+        return "changed the size of the verdict";
+    if (v->vote == ERAB_PENDING) {
+        fake_host_run(j->self, FAKE_VOTE_MS, is_voted, NULL);
+        const struct erab_verdict *vote = fake_host_vote(j->self);
+        fake_host_ask(j->self, 0);
+        if (!vote) {
+            if (j->policy->cancel)
+                j->policy->cancel(j->instance, call);
+            return "left its vote pending for 30 s";
+        }
+        if (vote->vote == ERAB_PENDING)
+            return "voted PENDING by decide()";
+        *v = *vote;
+    }
+    return verdict_fault(v);
+}
+
 static void ask(struct judge *j, const struct erab_policy_request *request)
 {
     struct erab_verdict v[2];
     for (unsigned i = 0; i < 2 && !*j->fault; i++) {
-        v[i] = (struct erab_verdict){.size = sizeof v[i], .section = "", .detail = ""};
-        j->policy->decide(j->instance, i + 1, request, &v[i]);
-        const char *why = verdict_fault(&v[i]);
-        if (!why && v[i].size != sizeof v[i])
-            why = "changed the size of the verdict";
+        const char *why = ask_once(j, request, &v[i]);
         if (why)
             snprintf(j->fault, sizeof j->fault, "%s on %s: %s", erab_type_name(request->header->type),
                      erab_interface_name(request->interface), why);
@@ -114,7 +143,8 @@ static void ask_all(struct judge *j)
                                             .is_signed = kind & 2u,
                                             .header = &h,
                                             .body = j->policy->needs & ERAB_NEEDS_BODY ? body : NULL,
-                                            .now_ms = h.issued_at_ms + 10};
+                                            .now_ms = h.issued_at_ms + 10,
+                                            .body_size = (uint32_t)protobuf_c_message_get_packed_size(body)};
             if ((j->policy->stages & r.stage) && !*j->fault)
                 ask(j, &r);
         }
@@ -126,7 +156,7 @@ static void life(struct judge *j, const struct erab_policy *p, const struct erab
 {
     struct erab_error error = {.size = sizeof error};
     erab_self *self = fake_host_new(no_parties);
-    *j = (struct judge){.policy = p, .instance = calloc(1, p->instance_size ? p->instance_size : 1)};
+    *j = (struct judge){.policy = p, .self = self, .instance = calloc(1, p->instance_size ? p->instance_size : 1)};
     if (!self || !j->instance) {
         snprintf(j->fault, sizeof j->fault, "out of memory");
     } else if (p->init && p->init(j->instance, self, &fake_host, config, &error)) {

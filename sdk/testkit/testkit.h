@@ -13,6 +13,7 @@
 #include "module/module.h"
 
 #define FAKE_STOP_MS 12000u /* what a real host gives after stop */
+#define FAKE_VOTE_MS 30000u /* the longest deadline of a vote */
 
 enum fake_phase { FAKE_INIT, FAKE_RUNNING, FAKE_QUIET };
 
@@ -26,6 +27,9 @@ void fake_host_phase(erab_self *self, enum fake_phase phase);
 erab_call fake_host_call(erab_self *self);
 /* How often it was completed. */
 unsigned fake_host_completed(const erab_self *self, erab_call call);
+/* The call that a policy is asked now (0: none any more), and its vote by decide(), or NULL. */
+void fake_host_ask(erab_self *self, erab_call call);
+const struct erab_verdict *fake_host_vote(const erab_self *self);
 bool fake_host_is_quiet(const erab_self *self);
 uint64_t fake_host_now(const erab_self *self);
 /* Works off what is to do until done() or until so much of its time is over. */
