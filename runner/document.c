@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <unistd.h>
 
 #include <sodium.h>
@@ -181,4 +182,26 @@ void runner_document_deinit(struct document *d)
     free(d->signers);
     json_decref(d->options);
     sodium_memzero(d, sizeof *d);
+}
+
+int runner_document_copy(int from)
+{
+    uint8_t *buffer = malloc(RUNNER_DOCUMENT_MAX);
+    int fd = memfd_create("erab-runner", MFD_CLOEXEC);
+    size_t size = 0;
+    ssize_t n = 1;
+    while (buffer && fd >= 0 && n > 0 && size < RUNNER_DOCUMENT_MAX) {
+        n = read(from, buffer + size, RUNNER_DOCUMENT_MAX - size);
+        if (n < 0 && errno == EINTR)
+            n = 1;
+        else if (n > 0)
+            size += (size_t)n;
+    }
+    bool good = buffer && fd >= 0 && n == 0 && write(fd, buffer, size) == (ssize_t)size && lseek(fd, 0, SEEK_SET) == 0;
+    if (buffer)
+        explicit_bzero(buffer, RUNNER_DOCUMENT_MAX);
+    free(buffer);
+    if (!good)
+        erabi_closep(&fd);
+    return good ? fd : -EIO;
 }

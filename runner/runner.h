@@ -95,6 +95,8 @@ struct erab_self {
 
 /* 0 or a negative errno with `error` filled. Secrets of the text are wiped. */
 int runner_document_read(struct document *out, int fd, struct erab_error *error);
+/* A copy in a memory file, which can be read twice; or a negative errno. */
+int runner_document_copy(int from);
 void runner_document_deinit(struct document *document);
 /* Whose modules count, from a list of keys in hex. */
 int runner_document_signers(struct document *document, const json_t *list, struct erab_error *error);

@@ -7,7 +7,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
@@ -373,29 +372,6 @@ __attribute__((noreturn)) static void become_other_half(int document, int channe
     _exit(1);
 }
 
-/* A copy of the document that can be read twice. */
-static int copy_document(int from)
-{
-    uint8_t *buffer = malloc(RUNNER_DOCUMENT_MAX);
-    int fd = memfd_create("erab-runner", MFD_CLOEXEC);
-    size_t size = 0;
-    ssize_t n = 1;
-    while (buffer && fd >= 0 && n > 0 && size < RUNNER_DOCUMENT_MAX) {
-        n = read(from, buffer + size, RUNNER_DOCUMENT_MAX - size);
-        if (n < 0 && errno == EINTR)
-            n = 1;
-        else if (n > 0)
-            size += (size_t)n;
-    }
-    bool good = buffer && fd >= 0 && n == 0 && write(fd, buffer, size) == (ssize_t)size && lseek(fd, 0, SEEK_SET) == 0;
-    if (buffer)
-        explicit_bzero(buffer, RUNNER_DOCUMENT_MAX);
-    free(buffer);
-    if (!good)
-        erabi_closep(&fd);
-    return good ? fd : -EIO;
-}
-
 static int start_other_half(struct supervisor *s, int document, int module)
 {
     int pair[2], log[2];
@@ -471,7 +447,7 @@ int supervise(int document_fd, int events_fd)
     s.notify.fd = -1;
     logs_init(&s.logs, -1, s.document.instance);
     int r = harden();
-    _close_ int document = r ? -1 : copy_document(document_fd);
+    _close_ int document = r ? -1 : runner_document_copy(document_fd);
     close(document_fd);
     if (document < 0) {
         fprintf(stderr, "erab-runner: the document cannot be read\n");

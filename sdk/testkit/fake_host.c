@@ -13,6 +13,7 @@
 #include "base/cleanup.h"
 #include "base/clock.h"
 #include "testkit/fake_store.h"
+#include "testkit/fake_vote.h"
 #include "testkit/testkit.h"
 
 #define CALLS_MAX   4096u
@@ -56,10 +57,7 @@ struct erab_self {
     uint32_t watch_changes;
     erab_call n_calls;
     uint8_t completed[CALLS_MAX + 1];
-    erab_call asked; /* the call whose vote may come later, 0: none */
-    struct erab_verdict vote;
-    char section[65], detail[257]; /* of the vote */
-    bool voted;
+    struct fake_vote vote;
     int silent[8]; /* other ends of the networks, -1: none */
     char fault[256];
 };
@@ -287,33 +285,23 @@ static int open_datagram(erab_self *self, const struct erab_datagram_options *op
     return -EAGAIN;
 }
 
-/* One byte more of each text than is allowed, so that the check sees it. */
 static void decide(erab_self *self, erab_call call, const struct erab_verdict *verdict)
 {
     used(self, "decide", false);
-    if (!verdict || verdict->size < sizeof *verdict) {
+    if (verdict && verdict->size >= sizeof *verdict)
+        fake_vote_take(&self->vote, call, verdict);
+    else
         fault(self, "decided without a verdict of known size");
-        return;
-    }
-    if (!call || call != self->asked || self->voted)
-        return;
-    snprintf(self->section, sizeof self->section, "%.64s", verdict->section ? verdict->section : "");
-    snprintf(self->detail, sizeof self->detail, "%.256s", verdict->detail ? verdict->detail : "");
-    self->vote = *verdict;
-    self->vote.section = self->section;
-    self->vote.detail = self->detail;
-    self->voted = true;
 }
 
 void fake_host_ask(erab_self *self, erab_call call)
 {
-    self->asked = call;
-    self->voted = false;
+    fake_vote_ask(&self->vote, call);
 }
 
 const struct erab_verdict *fake_host_vote(const erab_self *self)
 {
-    return self->voted ? &self->vote : NULL;
+    return self->vote.voted ? &self->vote.verdict : NULL;
 }
 
 const struct erab_host fake_host = {.size = sizeof fake_host,
