@@ -242,6 +242,13 @@ static void on_runner_event(void *user, const char *instance, const char *what, 
         erabi_network_cut_adapter(broker, instance, what);
 }
 
+static void on_module_refused(void *user, const char *instance, const char *path, enum erab_reason reason)
+{
+    struct erabi_broker *broker = user;
+    erabi_loop_read(&broker->loop);
+    erabi_record_module(broker->audit, "adapter", instance, path, reason);
+}
+
 static int start_runner(struct erabi_broker *broker, const struct erabi_config_adapter *adapter)
 {
     struct erabi_runner_wiring wiring = {.hub = broker->owner.party,
@@ -250,6 +257,7 @@ static int start_runner(struct erabi_broker *broker, const struct erabi_config_a
                                          .on_event = on_runner_event,
                                          .say = erabi_broker_say,
                                          .runner = broker->runner,
+                                         .on_refused = on_module_refused,
                                          .user = broker};
     char error[256];
     struct erab_identity local;

@@ -36,13 +36,21 @@ static void on_log(void *user, const char *instance, const char *text)
     erabi_broker_say(user, "policy %s: %.400s", instance, text);
 }
 
+static void on_policy_refused(void *user, const char *instance, const char *path, enum erab_reason reason)
+{
+    struct erabi_broker *broker = user;
+    erabi_loop_read(&broker->loop);
+    erabi_record_module(broker->audit, "policy", instance, path, reason);
+}
+
 int erabi_broker_start_policies(struct erabi_broker *broker)
 {
     uv_timer_init(broker->uv, &broker->policy_timer);
     broker->policy_timer.data = broker;
     broker->policies_up = true;
     broker->policy_host = (struct erabi_policy_host){
-        .loop = broker->uv, .engine = &broker->policies, .on_event = on_policy_event, .user = broker};
+        .loop = broker->uv, .engine = &broker->policies, .on_event = on_policy_event,
+        .on_refused = on_policy_refused, .say = erabi_broker_say, .user = broker};
     int r = erabi_policy_engine_init(&broker->policies, want_tick, broker);
     broker->policies.on_log = on_log;
     return r;
@@ -53,7 +61,11 @@ int erabi_broker_build_policies(struct erabi_broker *broker, const struct erabi_
 {
     struct erabi_policy_source source = {erab_policies_shipped, &broker->policies, erabi_policy_host_open,
                                          &broker->policy_host};
-    return erabi_policy_build(out, config, broker->config_path, &source, broker->policies.chain, errors);
+    broker->policy_host.config = config; /* until it is known whether this one counts */
+    int r = erabi_policy_build(out, config, broker->config_path, &source, broker->policies.chain, errors);
+    if (r < 0)
+        broker->policy_host.config = broker->config;
+    return r;
 }
 
 int erabi_broker_check_policies(const struct erabi_config *config, const char *path,

@@ -129,6 +129,15 @@ void erabi_record_party(struct erabi_audit *audit, const char *act, const char *
     erabi_audit_write(audit, "admin", fields, statement[0] ? 6 : operator[0] ? 4 : 3);
 }
 
+void erabi_record_module(struct erabi_audit *audit, const char *act, const char *instance, const char *path,
+                         enum erab_reason reason)
+{
+    struct erabi_audit_field fields[] = {FIELD("act", act), FIELD("object", instance),
+                                         FIELD("verdict", "refused"), FIELD("reason", erab_reason_code(reason)),
+                                         FIELD("module", path)};
+    erabi_audit_write(audit, "admin", fields, sizeof(fields) / sizeof(fields[0]));
+}
+
 void erabi_record_adapter(struct erabi_audit *audit, const char *instance, const char *verdict, const char *detail)
 {
     struct erabi_audit_field fields[] = {FIELD("act", "adapter"), FIELD("object", instance),

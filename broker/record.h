@@ -30,5 +30,8 @@ void erabi_record_admin(struct erabi_audit *audit, const char *act, const char *
 /* What happened to a party's place in the registry: by whom, with the signed statement ("" where there is none). */
 void erabi_record_party(struct erabi_audit *audit, const char *act, const char *party, const char *verdict,
                         const char *operator, const char *statement, const char *signature);
+/* A module that may not be loaded, and why. */
+void erabi_record_module(struct erabi_audit *audit, const char *act, const char *instance, const char *path,
+                         enum erab_reason reason);
 
 #endif

@@ -299,6 +299,7 @@ static void on_done(uv_work_t *work, int status)
         reload->result = status;
     if (!stopping)
         apply(reload);
+    broker->policy_host.config = broker->config; /* taken over or not */
     erabi_snapshot_unref(reload->before);
     if (reload->chain)
         erabi_policy_chain_unref(reload->chain);

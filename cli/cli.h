@@ -49,6 +49,9 @@ int cli_tell(const struct cli *cli, json_t *answer);
 int cli_breaker_list(const struct cli *cli);
 int cli_breaker_trip(const struct cli *cli);
 int cli_breaker_close(const struct cli *cli);
+int cli_plugin_sign(const struct cli *cli);
+int cli_plugin_list(const struct cli *cli);
+int cli_plugin_check(const struct cli *cli);
 
 /* Prints and releases an answer as one line of JSON. */
 void cli_print(json_t *answer);

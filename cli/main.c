@@ -37,6 +37,11 @@ static const struct verb {
     {"policy", "list", 0, 0, cli_policy_list, "policy list", "print the shipped policies and their options"},
     {"policy", "test", 1, 1, cli_policy_test, "policy test FILE",
      "judge example messages by a configuration, offline, and compare with what the file expects"},
+    {"plugin", "list", 1, 1, cli_plugin_list, "plugin list CONFIG",
+     "the modules of a configuration: ABI, signature, what is in them"},
+    {"plugin", "check", 1, 256, cli_plugin_check, "plugin check FILE.so [OPTION=VALUE...]",
+     "check a module as its host would, then run it in a process of its own against a test host"},
+    {"plugin", "sign", 2, 2, cli_plugin_sign, "plugin sign FILE.so KEYFILE", "sign a module; writes FILE.so.sig"},
     {"health", NULL, 1, 1, cli_health, "health SOCKET", "ask a broker how it is; done only when it is ready"},
     {"party", "invite", 2, 2, cli_party_invite,
      "party invite ID NEW_FILE --role ROLE --firm FIRM --operator FILE --socket SOCKET\n"

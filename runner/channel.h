@@ -8,6 +8,7 @@
 /* Descriptors of the sandboxed half from its start. */
 #define CHANNEL_DOCUMENT_FD 3
 #define CHANNEL_FD          4
+#define CHANNEL_MODULE_FD   5 /* the sealed memory file that the supervisor has verified */
 
 enum channel_kind {
     /* from the sandboxed half */

@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <unistd.h>
 
 #include <sodium.h>
@@ -92,18 +93,35 @@ static int take_trusted(struct document *d, const json_t *list, struct erab_erro
     return 0;
 }
 
+int runner_document_signers(struct document *d, const json_t *list, struct erab_error *error)
+{
+    size_t n = json_array_size(list);
+    if (!json_is_array(list) || n > RUNNER_SIGNERS_MAX)
+        return runner_fail(error, -EINVAL, "signers: must be a list of at most %u", RUNNER_SIGNERS_MAX);
+    d->signers = calloc(n ? n : 1, sizeof *d->signers);
+    if (!d->signers)
+        return runner_fail(error, -ENOMEM, "out of memory");
+    for (size_t i = 0; i < n; i++) {
+        const char *key = json_string_value(json_array_get(list, i));
+        if (!key || erab_key_parse(key, d->signers[i]))
+            return runner_fail(error, -EINVAL, "signers: item %zu is no key of 64 hex digits", i + 1);
+    }
+    d->n_signers = n;
+    return 0;
+}
+
 static int take(struct document *d, json_t *root, struct erab_error *error)
 {
     const char *instance, *module, *adapter, *endpoint, *server_key, *hub, *state_dir;
     int liveness = 1000;
     const char *curve_public, *curve_secret, *sign_public, *sign_secret;
-    json_t *parties, *trusted, *options = NULL;
+    json_t *parties, *trusted, *signers, *options = NULL;
     json_error_t e;
     if (json_unpack_ex(root, &e, JSON_STRICT,
-                       "{s:s,s:s,s:s,s:s,s:s,s:s,s:s,s:s,s:s,s:s,s:o,s:o,s?o,s:s,s?i}", "instance", &instance, "module",
+                       "{s:s,s:s,s:s,s:s,s:s,s:s,s:s,s:s,s:s,s:s,s:o,s:o,s:o,s?o,s:s,s?i}", "instance", &instance, "module",
                        &module, "adapter", &adapter, "endpoint", &endpoint, "server_key", &server_key, "hub", &hub,
                        "curve_public", &curve_public, "curve_secret", &curve_secret, "sign_secret", &sign_secret,
-                       "sign_public", &sign_public, "parties", &parties, "trusted", &trusted, "options", &options,
+                       "sign_public", &sign_public, "parties", &parties, "trusted", &trusted, "signers", &signers, "options", &options,
                        "state_dir", &state_dir, "liveness_ms", &liveness))
         return runner_fail(error, -EINVAL, "the document: %s", e.text);
     if (!erabi_copy_text(d->instance, sizeof d->instance, instance) || !erab_party_valid(instance))
@@ -128,7 +146,9 @@ static int take(struct document *d, json_t *root, struct erab_error *error)
         return runner_fail(error, -EINVAL, "options: must be an object");
     d->options = options ? json_incref(options) : NULL;
     int r = take_parties(d, parties, error);
-    return r ? r : take_trusted(d, trusted, error);
+    if (!r)
+        r = take_trusted(d, trusted, error);
+    return r ? r : runner_document_signers(d, signers, error);
 }
 
 int runner_document_read(struct document *out, int fd, struct erab_error *error)
@@ -159,6 +179,29 @@ void runner_document_deinit(struct document *d)
         free(*p);
     free(d->parties);
     free(d->trusted);
+    free(d->signers);
     json_decref(d->options);
     sodium_memzero(d, sizeof *d);
+}
+
+int runner_document_copy(int from)
+{
+    uint8_t *buffer = malloc(RUNNER_DOCUMENT_MAX);
+    int fd = memfd_create("erab-runner", MFD_CLOEXEC);
+    size_t size = 0;
+    ssize_t n = 1;
+    while (buffer && fd >= 0 && n > 0 && size < RUNNER_DOCUMENT_MAX) {
+        n = read(from, buffer + size, RUNNER_DOCUMENT_MAX - size);
+        if (n < 0 && errno == EINTR)
+            n = 1;
+        else if (n > 0)
+            size += (size_t)n;
+    }
+    bool good = buffer && fd >= 0 && n == 0 && write(fd, buffer, size) == (ssize_t)size && lseek(fd, 0, SEEK_SET) == 0;
+    if (buffer)
+        explicit_bzero(buffer, RUNNER_DOCUMENT_MAX);
+    free(buffer);
+    if (!good)
+        erabi_closep(&fd);
+    return good ? fd : -EIO;
 }

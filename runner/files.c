@@ -1,4 +1,4 @@
-/* Which files the sandboxed half may open (Landlock): libraries, its own folder of state, the module, and what its
+/* Which files the sandboxed half may open (Landlock): libraries, its own folder of state, and what its
  * options name. Keys and journals of the broker, which often belong to the same user, are not among them. */
 #include <errno.h>
 #include <fcntl.h>
@@ -37,18 +37,6 @@ static int allow(int rules, const char *path, uint64_t handled, uint64_t access)
     return syscall(SYS_landlock_add_rule, rules, LANDLOCK_RULE_PATH_BENEATH, &rule, 0) < 0 ? -errno : 0;
 }
 
-/* The module's folder: a signature may lie beside it. */
-static int allow_module(int rules, const char *module, uint64_t handled)
-{
-    char folder[PATH_MAX];
-    erabi_copy_text(folder, sizeof folder, module);
-    char *slash = strrchr(folder, '/');
-    if (!slash || slash == folder)
-        return allow(rules, module, handled, READ_FILE);
-    *slash = '\0';
-    return allow(rules, folder, handled, READ_TREE);
-}
-
 static int allow_options(int rules, json_t *options, uint64_t handled)
 {
     const char *name;
@@ -71,8 +59,6 @@ static int allow_all(int rules, const struct document *d, uint64_t handled)
         r = allow(rules, places[i], handled, READ_TREE);
     if (!r)
         r = allow(rules, d->state_dir, handled, WRITE_TREE);
-    if (!r)
-        r = allow_module(rules, d->module, handled);
     return r ? r : allow_options(rules, d->options, handled);
 }
 

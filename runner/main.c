@@ -123,6 +123,18 @@ static int connect_client(erab_self *self)
     return r ? r : uv_poll_start(&self->poll, UV_READABLE, on_client);
 }
 
+/* What the supervisor verified is what is mapped: the memory file is sealed. */
+static int load_module(erab_self *self, struct erab_error *error)
+{
+    struct erabi_module_file file;
+    int r = erabi_module_adopt(&file, self->document.module, CHANNEL_MODULE_FD, error);
+    if (!r)
+        r = erabi_module_load(&self->module, &file, error);
+    if (!r && !(self->adapter = erabi_module_adapter(self->module, self->document.adapter, error)))
+        r = ERAB_REASON_MODULE_FILE;
+    return r;
+}
+
 /* Everything up to a started instance. */
 static int prepare(erab_self *self, int fd, struct erab_error *error)
 {
@@ -135,11 +147,9 @@ static int prepare(erab_self *self, int fd, struct erab_error *error)
     self->store = open(self->document.state_dir, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
     if (self->store < 0)
         return runner_fail(error, -errno, "state_dir %.300s: %s", self->document.state_dir, strerror(errno));
-    const struct erab_module *module = runner_module_load(self->document.module, error);
-    self->adapter = module ? runner_module_adapter(module, self->document.adapter, error) : NULL;
-    if (!self->adapter)
-        return -EINVAL;
-    r = runner_options(&self->config, self->adapter->options, self->document.options, error);
+    if ((r = load_module(self, error)))
+        return r;
+    r = erabi_module_options(&self->config, self->adapter->options, self->document.options, error);
     if (r || (self->adapter->check && (r = self->adapter->check(&self->config, error))))
         return r;
     self->max_calls = self->adapter->max_in_flight;
@@ -172,7 +182,10 @@ static int run_sandboxed(int parent)
     if (!r)
         r = prepare(&self, CHANNEL_DOCUMENT_FD, &error);
     if (r) {
-        runner_log(&self, ERAB_LOG_ERROR, error.text);
+        char text[600];
+        snprintf(text, sizeof text, "%s%s%s", r > 0 ? erab_reason_code((enum erab_reason)r) : "", r > 0 ? ": " : "",
+                 error.text);
+        runner_log(&self, ERAB_LOG_ERROR, text);
         return 1;
     }
     runner_log(&self, ERAB_LOG_INFO, "started");
@@ -187,9 +200,10 @@ static int run_sandboxed(int parent)
     }
     erab_client_free(self.client);
     runner_deliver_deinit(&self);
-    runner_options_deinit(&self.config);
+    erabi_module_options_deinit(&self.config, self.adapter->options);
     runner_document_deinit(&self.document);
     free(self.instance);
+    erabi_module_free(self.module);
     return self.exit_code;
 }
 

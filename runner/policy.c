@@ -2,17 +2,11 @@
  * broker/host/policy.h. No keys, no network, no files: what it is asked and its options are all it has. */
 #include <errno.h>
 #include <poll.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/ioctl.h>
-#include <sys/prctl.h>
-#include <sys/resource.h>
 #include <sys/socket.h>
 #include <unistd.h>
-
-#include <seccomp.h>
 
 #include <erab/policy.h>
 
@@ -23,9 +17,6 @@
 
 #define DOCUMENT_MAX 131072u
 #define FRAME_MAX    (ERAB_BODY_MAX + ERAB_HEADER_MAX + 512u)
-#define MEMORY_MAX   (512ull << 20)
-#define INSTANCE_MAX (64u << 20)
-#define POLICIES_MAX 64u
 
 /* One process holds one policy. `self` is what the host table of adapters knows, for its clocks and timers. */
 struct judge {
@@ -38,63 +29,6 @@ struct judge {
 };
 
 static struct judge judge;
-
-static int limit(struct erab_error *error)
-{
-    const struct rlimit none = {0, 0}, memory = {MEMORY_MAX, MEMORY_MAX}, files = {64, 64};
-    setrlimit(RLIMIT_NOFILE, &files);
-#if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__) /* their shadow alone is larger */
-    setrlimit(RLIMIT_AS, &memory);
-#else
-    (void)memory;
-#endif
-    signal(SIGPIPE, SIG_IGN);
-    if (setrlimit(RLIMIT_CORE, &none) || prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) ||
-        prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) || prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0))
-        return runner_fail(error, -errno, "the process cannot be hardened: %s", strerror(errno));
-    return 0;
-}
-
-/* What a policy needs to think, to keep time and to answer; everything else is refused: no new socket, file,
- * process or program, no look into others, no lifted limit. */
-static const int open_doors[] = {
-    SCMP_SYS(read),           SCMP_SYS(write),         SCMP_SYS(readv),          SCMP_SYS(writev),
-    SCMP_SYS(close),          SCMP_SYS(fstat),         SCMP_SYS(lseek),          SCMP_SYS(mmap),
-    SCMP_SYS(munmap),         SCMP_SYS(mprotect),      SCMP_SYS(mremap),         SCMP_SYS(madvise),
-    SCMP_SYS(brk),            SCMP_SYS(rt_sigaction),  SCMP_SYS(rt_sigprocmask), SCMP_SYS(rt_sigreturn),
-    SCMP_SYS(sigaltstack),    SCMP_SYS(futex),         SCMP_SYS(set_robust_list), SCMP_SYS(rseq),
-    SCMP_SYS(clock_gettime),  SCMP_SYS(clock_getres),  SCMP_SYS(gettimeofday),   SCMP_SYS(time),
-    SCMP_SYS(clock_nanosleep), SCMP_SYS(nanosleep),    SCMP_SYS(pause),          SCMP_SYS(restart_syscall),
-    SCMP_SYS(getpid),         SCMP_SYS(gettid),        SCMP_SYS(getuid),         SCMP_SYS(geteuid),
-    SCMP_SYS(getgid),         SCMP_SYS(getegid),       SCMP_SYS(getrandom),      SCMP_SYS(sched_yield),
-    SCMP_SYS(sched_getaffinity), SCMP_SYS(epoll_wait), SCMP_SYS(epoll_pwait),    SCMP_SYS(epoll_ctl),
-    SCMP_SYS(poll),           SCMP_SYS(ppoll),         SCMP_SYS(recvfrom),       SCMP_SYS(sendto),
-    SCMP_SYS(recvmsg),        SCMP_SYS(sendmsg),       SCMP_SYS(eventfd2),       SCMP_SYS(exit),
-    SCMP_SYS(exit_group),
-};
-
-static int close_doors(struct erab_error *error)
-{
-    scmp_filter_ctx filter = seccomp_init(SCMP_ACT_ERRNO(EACCES));
-    int r = filter ? 0 : -ENOMEM;
-    for (size_t i = 0; r == 0 && i < sizeof open_doors / sizeof open_doors[0]; i++)
-        r = seccomp_rule_add(filter, SCMP_ACT_ALLOW, open_doors[i], 0);
-    /* Threads may be made, processes not; clone3 cannot be looked into, so the older call has to do. */
-    if (r == 0)
-        r = seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(clone), 1,
-                             SCMP_A0(SCMP_CMP_MASKED_EQ, 0x00010000, 0x00010000)); /* CLONE_THREAD */
-    if (r == 0)
-        r = seccomp_rule_add(filter, SCMP_ACT_ERRNO(ENOSYS), SCMP_SYS(clone3), 0);
-    if (r == 0) /* abort() */
-        r = seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(tgkill), 1,
-                             SCMP_A0(SCMP_CMP_EQ, (scmp_datum_t)getpid()));
-    if (r == 0) /* a descriptor that is to be watched */
-        r = seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(ioctl), 1, SCMP_A1(SCMP_CMP_EQ, FIONBIO));
-    if (r == 0)
-        r = seccomp_load(filter);
-    seccomp_release(filter);
-    return r == 0 ? 0 : runner_fail(error, r, "the system calls cannot be limited: %s", strerror(-r));
-}
 
 static int read_document(json_t **root, struct erab_error *error)
 {
@@ -109,22 +43,14 @@ static int read_document(json_t **root, struct erab_error *error)
     return *root ? 0 : runner_fail(error, -EINVAL, "the document is no JSON: %s", e.text);
 }
 
-static int find(const struct erab_module *module, const char *name, struct erab_error *error)
+static int find(const struct erabi_module *module, const char *name, struct erab_error *error)
 {
-    for (unsigned i = 0; module->policies && i < POLICIES_MAX && module->policies[i]; i++) {
-        const struct erab_policy *p = module->policies[i];
-        if (p->size < offsetof(struct erab_policy, cancel) || p->abi_major != ERAB_ABI_MAJOR ||
-            p->abi_minor > ERAB_ABI_MINOR)
-            return runner_fail(error, -EINVAL, "a policy was built for ABI %u.%u, this host has %d.%d", p->abi_major,
-                               p->abi_minor, ERAB_ABI_MAJOR, ERAB_ABI_MINOR);
-        if (!p->name || strcmp(p->name, name) != 0)
-            continue;
-        if (!p->decide || p->instance_size > INSTANCE_MAX)
-            return runner_fail(error, -EINVAL, "the policy %s is incomplete", name);
-        judge.policy = p;
-        return 0;
-    }
-    return runner_fail(error, -ENOENT, "the module has no policy %s; see erab-runner --check", name);
+    for (size_t i = 0; i < module->n_policies; i++)
+        if (strcmp(module->policies[i].name, name) == 0) {
+            judge.policy = &module->policies[i];
+            return 0;
+        }
+    return runner_fail(error, ERAB_REASON_MODULE_FILE, "the module has no policy %.63s; see erab-runner --check", name);
 }
 
 /* ---- votes ---- */
@@ -282,43 +208,63 @@ static int start_loop(void)
     return r ? r : uv_poll_start(&judge.poll, UV_READABLE, on_frame);
 }
 
-static int prepare(const struct erab_host *host, json_t *root, struct erab_error *error)
+/* The document is erabd's; nothing foreign has had a part in it. */
+static int take_document(const json_t *root, const char **path, const char **name, json_t **options,
+                         struct erab_error *error)
 {
-    const char *instance, *path, *name;
-    json_t *options;
-    if (json_unpack(root, "{s:s,s:s,s:s,s:o}", "instance", &instance, "module", &path, "policy", &name, "options",
-                    &options))
+    const char *instance;
+    json_t *signers;
+    if (json_unpack((json_t *)root, "{s:s,s:s,s:s,s:o,s:o}", "instance", &instance, "module", path, "policy", name,
+                    "options", options, "signers", &signers))
         return runner_fail(error, -EINVAL, "the document is not complete");
     erabi_copy_text(judge.self.document.instance, sizeof judge.self.document.instance, instance);
-    const struct erab_module *module = runner_module_load(path, error);
-    int r = module ? find(module, name, error) : -EINVAL;
-    if (r == 0)
-        r = runner_options(&judge.self.config, judge.policy->options, options, error);
+    return runner_document_signers(&judge.self.document, signers, error);
+}
+
+/* The file is read and verified with every right, then the doors are shut, and only then its code is mapped. */
+static int load(const char *path, struct erab_error *error)
+{
+    struct erabi_module_file file;
+    const struct document *d = &judge.self.document;
+    int r = erabi_module_open(&file, path, error);
     if (r)
+        return r;
+    if ((r = erabi_module_verify(&file, (const uint8_t(*)[ERAB_KEY_SIZE])d->signers, d->n_signers, NULL, error)) ||
+        (r = runner_files_lock(&judge.self, error)) || (r = runner_doors_close(DOORS_LOADING, error))) {
+        erabi_module_close(&file);
+        return r;
+    }
+    return erabi_module_load(&judge.self.module, &file, error);
+}
+
+static int prepare(const struct erab_host *host, const json_t *root, struct erab_error *error)
+{
+    const char *path, *name;
+    json_t *options;
+    int r = take_document(root, &path, &name, &options, error);
+    if (r)
+        return r;
+    if ((r = start_loop()))
+        return runner_fail(error, r, "cannot start: %s", strerror(-r));
+    if ((r = load(path, error)) || (r = runner_doors_close(DOORS_THINKING, error)) ||
+        (r = find(judge.self.module, name, error)) ||
+        (r = erabi_module_options(&judge.self.config, judge.policy->options, options, error)))
         return r;
     size_t size = judge.policy->instance_size;
     judge.instance = calloc(1, size ? size : 1);
     if (!judge.instance)
         return runner_fail(error, -ENOMEM, "out of memory");
-    if ((r = start_loop()))
-        return runner_fail(error, r, "cannot start: %s", strerror(-r));
-    if ((r = close_doors(error)) ||
-        (judge.policy->check && (r = judge.policy->check(&judge.self.config, error))))
+    if (judge.policy->check && (r = judge.policy->check(&judge.self.config, error)))
         return r;
     return judge.policy->init ? judge.policy->init(judge.instance, &judge.self, host, &judge.self.config, error) : 0;
 }
 
-void runner_policy_print(const struct erab_module *m)
+static void say_refused(int reason, const struct erab_error *error)
 {
-    static const char *const types[] = {"text", "integer", "boolean", "path", "list"};
-    for (unsigned i = 0; m->policies && i < POLICIES_MAX && m->policies[i]; i++) {
-        const struct erab_policy *p = m->policies[i];
-        printf("policy %s %s (%s)\n", p->name ? p->name : "without a name", p->version ? p->version : "",
-               p->vendor ? p->vendor : "no vendor");
-        for (const struct erab_option *o = p->options; o && o->name; o++)
-            printf("  %s: %s%s - %s\n", o->name, (unsigned)o->type <= ERAB_OPTION_LIST ? types[o->type] : "?",
-                   o->flags & ERAB_OPTION_REQUIRED ? ", required" : "", o->help ? o->help : "");
-    }
+    char text[600];
+    snprintf(text, sizeof text, "%s%s%s", reason > 0 ? erab_reason_code((enum erab_reason)reason) : "",
+             reason > 0 ? ": " : "", error->text);
+    runner_log(&judge.self, ERAB_LOG_ERROR, text);
 }
 
 int runner_policy(int fd)
@@ -339,8 +285,11 @@ int runner_policy(int fd)
     STAILQ_INIT(&judge.self.posts);
     pthread_mutex_init(&judge.self.lock, NULL);
     erabi_copy_text(judge.self.document.instance, sizeof judge.self.document.instance, "policy");
-    if (limit(&error) || read_document(&root, &error) || prepare(&host, root, &error)) {
-        runner_log(&judge.self, ERAB_LOG_ERROR, error.text);
+    int r = runner_doors_limit(&error);
+    if (!r && !(r = read_document(&root, &error)))
+        r = prepare(&host, root, &error);
+    if (r) {
+        say_refused(r, &error);
         json_decref(root);
         return 1;
     }
@@ -349,6 +298,8 @@ int runner_policy(int fd)
     if (judge.policy->fini)
         judge.policy->fini(judge.instance);
     free(judge.instance);
-    runner_options_deinit(&judge.self.config);
+    erabi_module_options_deinit(&judge.self.config, judge.policy->options);
+    erabi_module_free(judge.self.module);
+    free(judge.self.document.signers);
     return 0;
 }

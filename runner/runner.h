@@ -1,8 +1,9 @@
 /* erab-runner: one process, one adapter instance. main.c starts and stops it, document.c reads what erabd
- * hands down, module.c loads and checks the module, options.c its options, host.c is its host table,
+ * hands down, module.c prints a module, policy.c is the process of a policy and doors.c shuts it in, host.c is its host table,
  * deliver.c brings messages to it, store.c keeps its small state, link.c is its end of the channel to the supervisor.
  * The other half, without foreign code: supervisor.c makes the sandbox (sandbox.c), owns the real sockets (relay*.c),
- * answers refused calls (notify.c) and passes on what is printed (logs.c). */
+ * answers refused calls (notify.c) and passes on what is printed (logs.c).
+ * How a module is verified and loaded: module/module.h. */
 #ifndef ERABI_RUNNER_H
 #define ERABI_RUNNER_H
 
@@ -16,8 +17,11 @@
 #include <erab/adapter.h>
 #include <erab/client.h>
 
+#include "module/module.h"
+
 #define RUNNER_DOCUMENT_MAX (1u << 20)
 #define RUNNER_PARTIES_MAX  1024u
+#define RUNNER_SIGNERS_MAX  16u
 #define RUNNER_CALLS_MAX    4096u
 #define RUNNER_BACKLOG_MAX  1024u
 #define RUNNER_BACKLOG_BYTES (4u << 20)
@@ -37,6 +41,8 @@ struct document {
     struct erab_trusted *trusted;
     size_t n_trusted;
     json_t *options;
+    uint8_t (*signers)[ERAB_KEY_SIZE]; /* whose modules may be loaded */
+    size_t n_signers;
     uint32_t liveness_ms; /* silence after which it counts as hung */
 };
 
@@ -62,7 +68,8 @@ struct posted {
 
 struct erab_self {
     struct document document;
-    const struct erab_adapter *adapter;
+    struct erabi_module *module;
+    const struct erab_adapter *adapter; /* of the module */
     void *instance;
     struct erab_config config;
     struct erab_client *client;
@@ -88,23 +95,24 @@ struct erab_self {
 
 /* 0 or a negative errno with `error` filled. Secrets of the text are wiped. */
 int runner_document_read(struct document *out, int fd, struct erab_error *error);
+/* A copy in a memory file, which can be read twice; or a negative errno. */
+int runner_document_copy(int from);
 void runner_document_deinit(struct document *document);
+/* Whose modules count, from a list of keys in hex. */
+int runner_document_signers(struct document *document, const json_t *list, struct erab_error *error);
 
-/* The file's rules, dlopen, sizes and ABI. The module stays mapped for ever. */
-const struct erab_module *runner_module_load(const char *path, struct erab_error *error);
-const struct erab_adapter *runner_module_adapter(const struct erab_module *module, const char *name,
-                                                 struct erab_error *error);
+/* `erab-runner --check FILE`: loads a module, whoever signed it, and prints its tables. Its code runs
+ * without network, and reads libraries only. */
 int runner_module_print(const char *path);
 
-/* Fills a configuration in table order from a JSON object (or NULL). 0 or -EINVAL with `error`. */
-int runner_options(struct erab_config *out, const struct erab_option *table, const json_t *given,
-                   struct erab_error *error);
-void runner_options_deinit(struct erab_config *config);
+/* doors.c: limits, and no core, for a process without a supervisor. */
+int runner_doors_limit(struct erab_error *error);
+/* Only the system calls for loading a module, then only those for thinking. */
+enum doors { DOORS_LOADING, DOORS_THINKING };
+int runner_doors_close(enum doors doors, struct erab_error *error);
 
 /* policy.c: the whole life of a policy's process; its exit code. */
 int runner_policy(int fd);
-/* The policies of a module, for people. */
-void runner_policy_print(const struct erab_module *module);
 
 extern const struct erab_host runner_host;
 void runner_log(erab_self *self, enum erab_log_level level, const char *text);

@@ -7,7 +7,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
@@ -337,7 +336,7 @@ static void on_signal(uv_signal_t *handle, int number)
 /* ---- start ---- */
 
 /* In the forked child: into the sandbox, descriptors to their places, and the program anew. */
-__attribute__((noreturn)) static void become_other_half(int document, int channel, int log, pid_t parent)
+__attribute__((noreturn)) static void become_other_half(int document, int channel, int module, int log, pid_t parent)
 {
     static const char *const kept[] = {"TZ", "LANG", "LC_ALL", "ASAN_OPTIONS", "UBSAN_OPTIONS", "TSAN_OPTIONS"};
     struct channel_message m = {.kind = CHANNEL_FAILED};
@@ -348,12 +347,12 @@ __attribute__((noreturn)) static void become_other_half(int document, int channe
     prctl(PR_SET_DUMPABLE, 1, 0, 0, 0);
     int r = sandbox_isolate(&step);
     int null = open("/dev/null", O_RDWR | O_CLOEXEC);
-    int from[] = {null, log, log, document, channel};
-    for (size_t i = 0; i < 5 && !r; i++) /* above all places first, so that none overwrites another */
+    int from[] = {null, log, log, document, channel, module};
+    for (size_t i = 0; i < 6 && !r; i++) /* above all places first, so that none overwrites another */
         r = (from[i] = fcntl(from[i], F_DUPFD_CLOEXEC, 16)) < 0 ? -errno : 0;
-    for (int i = 0; i < 5 && !r; i++)
+    for (int i = 0; i < 6 && !r; i++)
         r = dup2(from[i], i) < 0 ? -errno : 0;
-    if (!r && (syscall(SYS_close_range, 5, ~0u, 0) < 0 || chdir("/") < 0))
+    if (!r && (syscall(SYS_close_range, 6, ~0u, 0) < 0 || chdir("/") < 0))
         r = -errno;
     for (size_t i = 0; i < sizeof kept / sizeof *kept; i++) {
         const char *value = getenv(kept[i]);
@@ -373,30 +372,7 @@ __attribute__((noreturn)) static void become_other_half(int document, int channe
     _exit(1);
 }
 
-/* A copy of the document that can be read twice. */
-static int copy_document(int from)
-{
-    uint8_t *buffer = malloc(RUNNER_DOCUMENT_MAX);
-    int fd = memfd_create("erab-runner", MFD_CLOEXEC);
-    size_t size = 0;
-    ssize_t n = 1;
-    while (buffer && fd >= 0 && n > 0 && size < RUNNER_DOCUMENT_MAX) {
-        n = read(from, buffer + size, RUNNER_DOCUMENT_MAX - size);
-        if (n < 0 && errno == EINTR)
-            n = 1;
-        else if (n > 0)
-            size += (size_t)n;
-    }
-    bool good = buffer && fd >= 0 && n == 0 && write(fd, buffer, size) == (ssize_t)size && lseek(fd, 0, SEEK_SET) == 0;
-    if (buffer)
-        explicit_bzero(buffer, RUNNER_DOCUMENT_MAX);
-    free(buffer);
-    if (!good)
-        erabi_closep(&fd);
-    return good ? fd : -EIO;
-}
-
-static int start_other_half(struct supervisor *s, int document)
+static int start_other_half(struct supervisor *s, int document, int module)
 {
     int pair[2], log[2];
     if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, pair) < 0 ||
@@ -405,7 +381,7 @@ static int start_other_half(struct supervisor *s, int document)
     pid_t parent = getpid();
     s->pid = fork();
     if (s->pid == 0)
-        become_other_half(document, pair[1], log[1], parent);
+        become_other_half(document, pair[1], module, log[1], parent);
     int r = s->pid < 0 ? -errno : 0;
     close(pair[1]);
     close(log[1]);
@@ -450,6 +426,19 @@ static int harden(void)
                : 0;
 }
 
+/* Here and not in the other half: there, who owns a file cannot be told from the namespace. 0, or refused and said. */
+static int verify_module(struct supervisor *s, struct erabi_module_file *file)
+{
+    struct erab_error error = {.size = sizeof error};
+    const struct document *d = &s->document;
+    int r = erabi_module_open(file, d->module, &error);
+    if (!r && (r = erabi_module_verify(file, (const uint8_t(*)[ERAB_KEY_SIZE])d->signers, d->n_signers, NULL, &error)))
+        erabi_module_close(file);
+    if (r)
+        say(s, "%s: %s", r > 0 ? erab_reason_code((enum erab_reason)r) : "internal", error.text);
+    return r;
+}
+
 int supervise(int document_fd, int events_fd)
 {
     static struct supervisor s;
@@ -458,7 +447,7 @@ int supervise(int document_fd, int events_fd)
     s.notify.fd = -1;
     logs_init(&s.logs, -1, s.document.instance);
     int r = harden();
-    _close_ int document = r ? -1 : copy_document(document_fd);
+    _close_ int document = r ? -1 : runner_document_copy(document_fd);
     close(document_fd);
     if (document < 0) {
         fprintf(stderr, "erab-runner: the document cannot be read\n");
@@ -470,7 +459,10 @@ int supervise(int document_fd, int events_fd)
         fprintf(stderr, "erab-runner: %s\n", error.text);
         return 1;
     }
-    if (lseek(document, 0, SEEK_SET) < 0 || (r = start_other_half(&s, document)) || (r = start_loop(&s))) {
+    struct erabi_module_file module;
+    if (verify_module(&s, &module))
+        return 1;
+    if (lseek(document, 0, SEEK_SET) < 0 || (r = start_other_half(&s, document, module.fd)) || (r = start_loop(&s))) {
         say(&s, "cannot start: %s", strerror(r ? -r : errno));
         if (s.pid > 0)
             end_other_half(&s);
@@ -478,6 +470,7 @@ int supervise(int document_fd, int events_fd)
     }
     close(document); /* it holds keys, and only the other half has them */
     document = -1;
+    erabi_module_close(&module);
     s.notify.pid = s.pid;
     s.notify.pidfd = s.pidfd;
     s.notify.broker = strncmp(s.document.endpoint, "ipc://", 6) == 0 ? s.document.endpoint + 6 : "";

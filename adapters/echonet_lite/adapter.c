@@ -216,18 +216,4 @@ static const struct erab_adapter adapter = {
 
 static const struct erab_adapter *const adapters[] = {&adapter, NULL};
 
-static const struct erab_module module = {
-    .size = sizeof(struct erab_module),
-    .abi_major = 0,
-    .abi_minor = 2,
-    .build = "echonet_lite 0.1.0",
-    .adapters = adapters,
-    .policies = NULL,
-};
-
-ERAB_API const struct erab_module *erab_module(void);
-
-const struct erab_module *erab_module(void)
-{
-    return &module;
-}
+ERAB_MODULE(0, 2, "echonet_lite 0.1.0", adapters, NULL);

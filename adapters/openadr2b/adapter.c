@@ -196,12 +196,4 @@ static const struct erab_adapter openadr2b = {
 };
 
 static const struct erab_adapter *const adapters[] = {&openadr2b, NULL};
-static const struct erab_module module = {.size = sizeof module, .abi_major = ERAB_ABI_MAJOR, .abi_minor = ERAB_ABI_MINOR,
-                                          .build = "openadr2b 0.1.0", .adapters = adapters};
-
-ERAB_API const struct erab_module *erab_module(void);
-
-const struct erab_module *erab_module(void)
-{
-    return &module;
-}
+ERAB_MODULE(0, 2, "openadr2b 0.1.0", adapters, NULL);

@@ -220,11 +220,15 @@ static void check_rest(struct check *k)
         for (size_t j = 0; j < i; j++)
             if (strcmp(c->adapters[j].instance, a->instance) == 0)
                 fault(k, a->mark, "the adapter instance '%s' stands twice", a->instance);
+        if (!c->modules.mark.line)
+            fault(k, a->mark, "adapters are signed modules; say whose signature counts (modules: {signers: [KEY]})");
         if (!c->local.mark.line)
             fault(k, a->mark, "adapters need the section 'local' with its ipc endpoint");
     }
     for (size_t i = 0; i < c->n_policies; i++) {
         struct erabi_config_policy *p = &c->policies[i];
+        if (p->module && !c->modules.mark.line)
+            fault(k, p->mark, "policies of others are signed modules; say whose signature counts (modules: {signers: [KEY]})");
         if (!p->instance[0])
             erabi_copy_text(p->instance, sizeof(p->instance), p->name);
         for (size_t j = 0; j < i; j++)

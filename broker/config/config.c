@@ -159,6 +159,12 @@ static const struct erabi_option policy_table[] = {
     {0},
 };
 
+static const struct erabi_option modules_table[] = {
+    {"signers", ERABI_OPT_KEYS, LIST_AT(modules, signers), .required = true, .min = 1, .max = 16,
+     .right = "a list of sign_public keys, as 'erab key show' prints them"},
+    {0},
+};
+
 #define LIMIT(name, least, most, usual)                                                                      \
     {#name, ERABI_OPT_U64, AT(limits, name), .min = least, .max = most, .fallback = usual,                   \
      .right = "a whole number, " #least " to " #most ", usually " #usual}
@@ -212,6 +218,7 @@ static const struct erabi_option top_table[] = {
      .item_size = sizeof(struct erabi_config_group), .right = "a list of sections"},
     {"adapters", ERABI_OPT_SECTIONS, TOP_LIST(adapters), .max = 64, .table = adapter_table,
      .item_size = sizeof(struct erabi_config_adapter), .right = "a list of sections"},
+    {"modules", ERABI_OPT_SECTION, TOP(modules), .table = modules_table, .right = "a section"},
     {"policies", ERABI_OPT_SECTIONS, TOP_LIST(policies), .required = true, .live = true, .min = 1, .max = 64, .table = policy_table,
      .item_size = sizeof(struct erabi_config_policy), .right = "a list as [r1, r2, r3, r4, r5, info]"},
     {"limits", ERABI_OPT_SECTION, TOP(limits), .table = limits_table, .right = "a section"},

@@ -108,6 +108,13 @@ struct erabi_config_policy {
     size_t n_options;
 };
 
+/* Whose modules may be loaded: none without a signature of one of these. */
+struct erabi_config_modules {
+    struct erabi_mark mark;
+    erabi_key_bytes *signers;
+    size_t n_signers;
+};
+
 struct erabi_config_limits {
     struct erabi_mark mark;
     uint64_t connections;             /* [8192] */
@@ -152,6 +159,7 @@ struct erabi_config {
     size_t n_groups;
     struct erabi_config_adapter *adapters;
     size_t n_adapters;
+    struct erabi_config_modules modules;
     struct erabi_config_policy *policies;
     size_t n_policies;
     struct erabi_config_limits limits;

@@ -13,6 +13,7 @@
 
 #include "base/cleanup.h"
 #include "base/cursor.h"
+#include "host/module.h"
 #include "host/runner.h"
 #include "wire/wire.h"
 
@@ -33,7 +34,9 @@ struct erabi_policy_remote {
     struct erabi_policy_host *host;
     struct erabi_policy_instance *instance; /* NULL: nobody asks any more */
     char name[ERAB_PARTY_MAX + 1];
-    char *document;
+    json_t *document; /* without the signers, which a reload may change */
+    char *module;
+    enum erab_reason refused; /* the module, last time */
     uv_process_t process;
     uv_poll_t poll;
     uv_timer_t timer;
@@ -68,7 +71,8 @@ static void released(struct erabi_policy_remote *r)
     *at = r->next;
     if (r->instance)
         ((struct stand_in *)r->instance->memory)->remote = NULL;
-    free(r->document);
+    json_decref(r->document);
+    free(r->module);
     free(r);
     if (!host->first && host->done) {
         void (*done)(void *user) = host->done;
@@ -376,8 +380,10 @@ static int connect_to(struct erabi_policy_remote *r)
         return -errno;
     _close_ int ours = ends[0];
     _close_ int theirs = ends[1];
-    size_t size = strlen(r->document);
-    if (send(ours, r->document, size, MSG_DONTWAIT | MSG_NOSIGNAL) != (ssize_t)size)
+    json_object_set_new(r->document, "signers", erabi_host_module_signers(r->host->config));
+    _free_ char *document = json_dumps(r->document, JSON_COMPACT);
+    size_t size = document ? strlen(document) : 0;
+    if (!document || send(ours, document, size, MSG_DONTWAIT | MSG_NOSIGNAL) != (ssize_t)size)
         return -EMSGSIZE;
     int fault = spawn(r, theirs);
     if (fault)
@@ -396,30 +402,35 @@ static int connect_to(struct erabi_policy_remote *r)
     return 0;
 }
 
+static bool module_refused(struct erabi_policy_remote *r)
+{
+    struct erab_error error = {.size = sizeof(error)};
+    enum erab_reason reason = erabi_host_module_judge(r->host->config, r->module, &error);
+    if (reason && reason != r->refused) {
+        r->host->say(r->host->user, "policy %s: %s: %s", r->name, erab_reason_code(reason), error.text);
+        r->host->on_refused(r->host->user, r->name, r->module, reason);
+    }
+    r->refused = reason;
+    return reason != ERAB_REASON_NONE;
+}
+
 static void start(struct erabi_policy_remote *r)
 {
     r->missed = 0;
+    if (module_refused(r)) {
+        later(r);
+        return;
+    }
     int fault = connect_to(r);
     event(r, fault == 0 ? "started" : "not started");
     if (fault < 0)
         later(r);
 }
 
-static char *document(const struct erabi_config_policy *entry)
+static json_t *document(const struct erabi_config_policy *entry)
 {
-    json_t *options = json_object();
-    for (size_t i = 0; i < entry->n_options; i++) {
-        const struct erabi_option_pair *pair = &entry->options[i];
-        json_t *list = pair->items ? json_array() : json_string(pair->value);
-        for (size_t k = 0; k < pair->n_items; k++)
-            json_array_append_new(list, json_string(pair->items[k]));
-        json_object_set_new(options, pair->key, list);
-    }
-    json_t *root = json_pack("{s:s, s:s, s:s, s:o}", "instance", entry->instance, "module", entry->module, "policy",
-                             entry->name, "options", options);
-    char *text = root ? json_dumps(root, JSON_COMPACT) : NULL;
-    json_decref(root);
-    return text;
+    return json_pack("{s:s, s:s, s:s, s:o}", "instance", entry->instance, "module", entry->module, "policy", entry->name,
+                     "options", erabi_host_module_options(entry->options, entry->n_options));
 }
 
 struct erabi_policy_instance *erabi_policy_host_open(void *user, const struct erabi_config_policy *entry, int *fault)
@@ -430,8 +441,10 @@ struct erabi_policy_instance *erabi_policy_host_open(void *user, const struct er
         return NULL;
     *fault = -ENOMEM;
     struct erabi_policy_remote *r = calloc(1, sizeof(*r));
-    char *text = r ? document(entry) : NULL;
-    if (!text) {
+    json_t *text = r ? document(entry) : NULL;
+    char *module = text ? strdup(entry->module) : NULL;
+    if (!module) {
+        json_decref(text);
         free(r);
         erabi_policy_instance_unref(instance);
         return NULL;
@@ -439,6 +452,7 @@ struct erabi_policy_instance *erabi_policy_host_open(void *user, const struct er
     r->host = host;
     r->instance = instance;
     r->document = text;
+    r->module = module;
     r->fd = -1;
     r->unsent_end = &r->unsent;
     r->backoff_ms = BACKOFF_FIRST_MS;

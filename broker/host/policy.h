@@ -13,7 +13,7 @@
 
 /* Frames, each one datagram of an AF_UNIX SOCK_SEQPACKET pair; integers big-endian, a text is its length (1 byte)
  * and its bytes.
- *   first, to the policy: a JSON document {instance, module, policy, options}
+ *   first, to the policy: a JSON document {instance, module, policy, options, signers}
  *   to the policy:   1, call (8), stage (4), interface (1), from role (1), to role (1), marks (1: signed 1, local 2,
  *                    body 4), now_ms (8), body_size (4), from (text), to (text), header (2 + bytes), body (the rest)
  *   from the policy: 2, call (8), vote (1), reason code (text), section (text), detail (text) */
@@ -33,7 +33,11 @@ bool erabi_policy_reply_read(struct erabi_policy_reply *out, struct erabi_slice 
 struct erabi_policy_host {
     uv_loop_t *loop;
     struct erabi_policy_engine *engine;
+    const struct erabi_config *config; /* its `modules` say whose count; of the chain that is loaded or being built */
     void (*on_event)(void *user, const char *instance, const char *what); /* for the audit */
+    /* Its module may not be loaded; told once for each reason, and tried again later. */
+    void (*on_refused)(void *user, const char *instance, const char *path, enum erab_reason reason);
+    void (*say)(void *user, const char *format, ...) __attribute__((format(printf, 2, 3))); /* for the operator */
     void *user;
     struct erabi_policy_remote *first;
     void (*done)(void *user);

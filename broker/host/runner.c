@@ -14,6 +14,7 @@
 
 #include "base/cleanup.h"
 #include "base/cursor.h"
+#include "host/module.h"
 
 #define BACKOFF_FIRST_MS 1000u
 #define BACKOFF_MAX_MS   60000u
@@ -31,6 +32,7 @@ struct erabi_runner {
     size_t used;
     uint64_t ready_ms; /* since when it works; 0: it does not */
     uint64_t backoff_ms;
+    enum erab_reason refused; /* the module, last time */
     bool running, stopping, failed; /* failed: it could not be spawned */
     int open_handles;
     void (*done)(void *user);
@@ -75,19 +77,18 @@ static json_t *document(const struct erabi_runner *runner)
     char state[ERABI_RUNNER_PATH];
     if (state_folder(runner, state) < 0)
         return NULL;
-    json_t *parties = json_array(), *options = json_object();
+    json_t *parties = json_array();
+    json_t *options = erabi_host_module_options(adapter->options, adapter->n_options);
     for (size_t i = 0; i < adapter->n_parties; i++)
         json_array_append_new(parties, json_string(adapter->parties[i]));
-    for (size_t i = 0; i < adapter->n_options; i++)
-        json_object_set_new(options, adapter->options[i].key, json_string(adapter->options[i].value));
-    return json_pack("{s:s, s:s, s:s, s:s, s:o, s:s, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:s, s:I}", "instance",
+    return json_pack("{s:s, s:s, s:s, s:s, s:o, s:s, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:s, s:I}", "instance",
                      adapter->instance, "module", adapter->module, "adapter", adapter->name, "endpoint",
                      runner->wiring.endpoint, "server_key", hex(runner->wiring.server_key, ERAB_KEY_SIZE), "hub",
                      runner->wiring.hub, "curve_public", hex(keys->curve_public, ERAB_KEY_SIZE), "curve_secret",
                      hex(keys->curve_secret, ERAB_KEY_SIZE), "sign_public", hex(keys->sign_public, ERAB_KEY_SIZE),
                      "sign_secret", hex(keys->sign_secret, ERAB_SIGN_SECRET), "parties", parties, "trusted",
-                     trusted_parties(runner), "options", options, "state_dir", state, "liveness_ms",
-                     (json_int_t)adapter->liveness_ms);
+                     trusted_parties(runner), "signers", erabi_host_module_signers(runner->wiring.config), "options",
+                     options, "state_dir", state, "liveness_ms", (json_int_t)adapter->liveness_ms);
 }
 
 /* The document in a memory file, read from its start; the descriptor is the caller's. */
@@ -264,8 +265,26 @@ static int spawn(struct erabi_runner *runner, char *path, int fd)
     return r;
 }
 
+/* True when the module was refused: tried again later, as after an end. */
+static bool module_refused(struct erabi_runner *runner)
+{
+    struct erab_error error = {.size = sizeof(error)};
+    enum erab_reason reason = erabi_host_module_judge(runner->wiring.config, runner->adapter->module, &error);
+    if (reason && reason != runner->refused) {
+        runner->wiring.say(runner->wiring.user, "adapter %s: %s: %s", runner->adapter->instance, erab_reason_code(reason),
+                           error.text);
+        runner->wiring.on_refused(runner->wiring.user, runner->adapter->instance, runner->adapter->module, reason);
+    }
+    runner->refused = reason;
+    if (reason)
+        later(runner);
+    return reason != ERAB_REASON_NONE;
+}
+
 static void start_process(struct erabi_runner *runner)
 {
+    if (module_refused(runner))
+        return;
     char path[ERABI_RUNNER_PATH];
     const char *given = runner->wiring.runner;
     int r = !given ? erabi_runner_path(path) : erabi_copy_text(path, sizeof(path), given) ? 0 : -ENAMETOOLONG;

@@ -1,13 +1,14 @@
 /* Keeps one erab-runner alive for an adapter of the configuration. Its keys and options travel in a JSON document
  * on an inherited descriptor, never on the command line; what happens to it comes back in lines on another. A runner
- * that ends is started again after about 1 s, doubling to 60 s, from 1 s again when it had worked for a minute. Its
- * small state lies in a folder of its own, STATE_DIR/adapter-INSTANCE. Loop thread. */
+ * that ends is started again after about 1 s, doubling to 60 s, from 1 s again when it had worked for a minute; one
+ * whose module was refused is tried again in the same way. Its small state lies in a folder of its own, STATE_DIR/adapter-INSTANCE. Loop thread. */
 #ifndef ERABI_HOST_RUNNER_H
 #define ERABI_HOST_RUNNER_H
 
 #include <uv.h>
 
 #include <erab/identity.h>
+#include <erab/reason.h>
 
 #include "config/config.h"
 
@@ -26,6 +27,8 @@ struct erabi_runner_wiring {
     const uint8_t *owner_sign_key;
     const char *runner;                 /* borrowed: path of erab-runner; NULL: beside the program */
     struct erab_identity keys;          /* copied and wiped at free: connection pair, proxy sign pair */
+    /* The module at `path` was refused before a start; told again only for another reason. */
+    void (*on_refused)(void *user, const char *instance, const char *path, enum erab_reason reason);
     /* For the audit: "started", "not started", "ready", "hung", "incident", "refused", "ended"; `detail` may be "". */
     void (*on_event)(void *user, const char *instance, const char *what, const char *detail);
     void (*say)(void *user, const char *format, ...) __attribute__((format(printf, 2, 3))); /* for the operator */

@@ -5,6 +5,7 @@ import os
 import re
 import select
 import shlex
+import shutil
 import subprocess
 import time
 
@@ -163,10 +164,20 @@ class Broker:
             {"party": other.owner, "endpoint": other.ports[interface],
              "server_key": self.network.keys.curve(f"{other.owner}.{interface}")})
 
+    def module(self, module):
+        """A copy of the module, signed with the key of this network's module signer."""
+        copy = os.path.join(self.folder, os.path.basename(module))
+        if not os.path.exists(copy):
+            shutil.copyfile(module, copy)
+            os.chmod(copy, 0o755)
+            self.network.sign(copy)
+        self.config["modules"] = {"signers": [self.network.keys.sign("module-signer")]}
+        return copy
+
     def adapter(self, instance, module, name, parties, options):
         self.config.setdefault("adapters", []).append(
-            {"instance": instance, "module": module, "name": name, "parties": parties, "options": options,
-             "key_file": self.network.keys.path(f"{self.owner}.{instance}")})
+            {"instance": instance, "module": self.module(module), "name": name, "parties": parties,
+             "options": options, "key_file": self.network.keys.path(f"{self.owner}.{instance}")})
 
     def write(self):
         self.path = os.path.join(self.folder, "erabd.yaml")
@@ -232,6 +243,10 @@ class Network:
     def broker(self, owner, role, firm):
         self.brokers.append(Broker(self, owner, role, firm))
         return self.brokers[-1]
+
+    def sign(self, module, signer="module-signer"):
+        subprocess.run([self.erab, "plugin", "sign", module, self.keys.path(signer)], check=True,
+                       stdout=subprocess.DEVNULL)
 
     def stop(self):
         """Stops all brokers; the exit codes by owner."""

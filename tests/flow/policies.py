@@ -2,7 +2,6 @@
 """A vendor's policy in the runner: its votes count, and whatever it does wrong is a refusal and nothing more.
 argv: the module tests/support/vendor_policy.c."""
 import os
-import shutil
 import sys
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "../support"))
@@ -136,7 +135,8 @@ def a_broker_that_stops_waits_for_no_vote(s):
 
 def restarted_with(s, **change):
     s.broker.process.stop()
-    s.broker.config["policies"] = [*stage.Stage.policies[:2], {**stage.Stage.policies[2], **change}]
+    policies = s.broker.config["policies"]
+    s.broker.config["policies"] = [*policies[:2], {**policies[2], **change}]
     s.broker.start()
     return s.app()
 
@@ -160,14 +160,48 @@ def a_burst_is_judged_whole(s):
     assert {app.receipt_for(m, timeout=30)["state"] for m in messages} == {"accepted"}
 
 
-def a_module_that_others_may_write_judges_nothing(s):
-    copy = os.path.join(s.folder, "vendor.so")
-    shutil.copy(MODULE, copy)
-    os.chmod(copy, 0o666)
-    app = restarted_with(s, module=copy)
-    s.audited(what="admin", act="policy", object="vendor", verdict="ended; is started again")
+def module_is_refused(s, reason):
+    """Before a process is started for it: in the audit with its reason, and what it would have judged is denied."""
+    record = s.broker.wait_audit(lambda r: r.get("act") == "policy" and r["verdict"] == "refused")
+    assert (record["object"], record["reason"]) == ("vendor", reason), record
+    assert record["module"] == s.broker.config["policies"][2]["module"], record
+    app = s.app()
     refused(s, app, "allow", "policy-deadline")
     the_rest_goes_on(s, app)
+
+
+def changed(s, change):
+    """The broker anew, with its vendor's module changed before."""
+    s.broker.process.stop()
+    change(s.broker.config["policies"][2]["module"])
+    s.broker.start()
+
+
+def a_module_that_others_may_write_judges_nothing(s):
+    changed(s, lambda module: os.chmod(module, 0o666))
+    module_is_refused(s, "module-file")
+
+
+def an_unsigned_module_judges_nothing_until_it_is_signed(s):
+    changed(s, lambda module: os.remove(module + ".sig"))
+    module_is_refused(s, "signature-missing")
+    before = starts(s)
+    s.net.sign(s.broker.config["policies"][2]["module"])
+    s.broker.wait_audit(lambda r: starts(s) > before)
+    until_asked(s, s.clients[0])
+
+
+def a_module_of_a_foreign_signer_judges_nothing(s):
+    changed(s, lambda module: s.net.sign(module, "somebody"))
+    module_is_refused(s, "signer-unknown")
+
+
+def a_changed_module_judges_nothing(s):
+    def change(module):
+        with open(module, "ab") as f:
+            f.write(b"\0")
+    changed(s, change)
+    module_is_refused(s, "signature-bad")
 
 
 if __name__ == "__main__":
@@ -177,4 +211,6 @@ if __name__ == "__main__":
                it_cannot_vote_for_calls_that_are_not_its_own, it_has_no_network_no_files_and_no_children,
                a_broker_that_stops_waits_for_no_vote,
                what_is_cancelled_while_it_waits_does_not_pass, a_burst_is_judged_whole,
-               a_module_that_others_may_write_judges_nothing])
+               a_module_that_others_may_write_judges_nothing,
+               an_unsigned_module_judges_nothing_until_it_is_signed, a_module_of_a_foreign_signer_judges_nothing,
+               a_changed_module_judges_nothing])

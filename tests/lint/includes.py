@@ -30,6 +30,8 @@ def layer_of_file(path):
         return ("public", "sdk")
     if parts[:2] == ["sdk", "src"]:
         return ("layer", parts[2] if len(parts) > 3 and parts[2] in ("base", "wire") else "sdk")
+    if parts[:2] == ["sdk", "testkit"]:
+        return ("layer", "sdk")
     if parts[0] == "broker":
         if len(parts) > 2:
             return ("layer", parts[1])
@@ -52,7 +54,7 @@ def layer_of_include(root, path, name):
         if path.split(os.sep)[0] == "plugins":
             return ""
         return "broker"  # the rules that are linked in: only what puts the broker together knows them
-    return "sdk" if os.path.exists(os.path.join(root, "sdk", "src", name)) else None
+    return "sdk" if any(os.path.exists(os.path.join(root, "sdk", *place, name)) for place in (["src"], [])) else None
 
 
 def judge(root, path, kind, where, quoted, name):
@@ -118,6 +120,8 @@ SAMPLES = [
     ("adapter", {"adapters/x/a.c": '#include "route/r.h"\n'}, "may not include"),
     ("adapter may see base", {"adapters/x/a.c": '#include "base/cursor.h"\n#include "b.h"\n', "adapters/x/b.h": ""}, None),
     ("example", {"examples/e/a.c": '#include "base/cursor.h"\n'}, "may not include"),
+    ("the test kit is of the SDK", {"cli/a.c": '#include "testkit/t.h"\n', "sdk/testkit/t.h": ""}, None),
+    ("the test kit sees no broker", {"sdk/testkit/a.c": '#include "loop/l.h"\n'}, "further right"),
     ("climbing", {"broker/loop/a.c": '#include "../route/r.h"\n'}, "climbs"),
 ]
 

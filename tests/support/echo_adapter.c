@@ -56,8 +56,11 @@ static int deliver(void *instance, erab_call call, const struct erab_message *me
 
 static void cancel(void *instance, erab_call call)
 {
-    (void)instance;
-    (void)call;
+    struct echo *e = instance;
+    if (e->call != call)
+        return;
+    e->host->timer_free(e->self, e->timer);
+    e->timer = NULL;
 }
 
 static void stop(void *instance)
@@ -78,6 +81,7 @@ static const struct erab_adapter echo = {.size = sizeof echo,
                                          .abi_minor = 1,
                                          .name = "echo",
                                          .version = "1",
+                                         .vendor = "tests",
                                          .hardened_for = "tests",
                                          .max_in_flight = 1,
                                          .options = options,
@@ -89,11 +93,6 @@ static const struct erab_adapter echo = {.size = sizeof echo,
                                          .stop = stop,
                                          .fini = fini};
 
-ERAB_API const struct erab_module *erab_module(void);
-const struct erab_module *erab_module(void)
-{
-    static const struct erab_adapter *const adapters[] = {&echo, NULL};
-    static const struct erab_module module = {
-        .size = sizeof module, .abi_major = 0, .abi_minor = 1, .build = "test", .adapters = adapters};
-    return &module;
-}
+static const struct erab_adapter *const adapters[] = {&echo, NULL};
+
+ERAB_MODULE(0, 1, "test", adapters, NULL);

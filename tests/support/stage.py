@@ -71,7 +71,7 @@ class Stage:
         b.party("retail", "retailer", "example-retail", interfaces=["r2"])
         b.config["groups"] = [{"id": "all-ra", "owner": "coordinator.rest", "members": ["alder", "birch"]}]
         if self.policies:
-            b.config["policies"] = self.policies
+            b.config["policies"] = [{**p, "module": b.module(p["module"])} if "module" in p else p for p in self.policies]
         b.start()
         self.clients = []
 

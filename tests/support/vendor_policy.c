@@ -133,11 +133,6 @@ static const struct erab_policy vendor = {.size = sizeof(struct erab_policy),
                                           .init = init,
                                           .decide = decide};
 
-ERAB_API const struct erab_module *erab_module(void);
-const struct erab_module *erab_module(void)
-{
-    static const struct erab_policy *const policies[] = {&vendor, NULL};
-    static const struct erab_module module = {
-        .size = sizeof module, .abi_major = 0, .abi_minor = 1, .build = "test", .policies = policies};
-    return &module;
-}
+static const struct erab_policy *const policies[] = {&vendor, NULL};
+
+ERAB_MODULE(0, 2, "test", NULL, policies);

@@ -74,4 +74,35 @@ typedef const struct erab_module *(*erab_module_fn)(void);
 }
 #endif
 
+#ifdef __cplusplus
+#define ERAB_EXTERN_C extern "C"
+#else
+#define ERAB_EXTERN_C extern
+#endif
+
+/* The note in a module's file with the ABI that it was built for; part of ERAB_MODULE. */
+#define ERAB_MODULE_NOTE(major, minor)                                                                      \
+    __asm__(".pushsection .note.erab, \"a\", %note\n"                                                       \
+            "\t.balign 4\n"                                                                                 \
+            "\t.4byte 5, 4, 1\n" /* sizes of name and value, type */                                        \
+            "\t.asciz \"ERAB\"\n"                                                                           \
+            "\t.balign 4\n"                                                                                 \
+            "\t.2byte " #major ", " #minor "\n"                                                             \
+            "\t.popsection")
+
+/* Ends a module's source, once a module: the entry `erab_module`, and a note in the file with the ABI. The host
+ * reads the note from the file's bytes, so that it knows the ABI before it maps the module and long before any code
+ * of it runs; a file without the note is refused. `major` and `minor` are plain numbers, those of the headers that
+ * the source was written against. `adapters` and `policies` are NULL-ended arrays of pointers, or NULL. */
+#define ERAB_MODULE(major, minor, build_text, adapter_list, policy_list)                                    \
+    ERAB_MODULE_NOTE(major, minor);                                                                         \
+    static const struct erab_module erab_module_table_ = {                                                  \
+        sizeof(struct erab_module), major, minor, build_text, adapter_list, policy_list};                   \
+    ERAB_EXTERN_C ERAB_API const struct erab_module *erab_module(void);                                     \
+    const struct erab_module *erab_module(void)                                                             \
+    {                                                                                                       \
+        return &erab_module_table_;                                                                         \
+    }                                                                                                       \
+    struct erab_module_ends_here_ /* takes the semicolon */
+
 #endif

@@ -1,5 +1,5 @@
 /* Reason codes: why something was refused. The texts are the stable codes that travel in receipts and stand
- * in the audit log; the numbers are internal to a build and never leave the process.
+ * in the audit log; the numbers never leave the process, but modules are built with them: new codes stand at the end.
  * Every code is explained in docs/reason-codes.md (a test compares the two). */
 #ifndef ERAB_REASON_H
 #define ERAB_REASON_H
@@ -33,13 +33,6 @@ extern "C" {
     X(IO_ERROR, "io-error", 1)                                                                               \
     X(NOT_BOUND, "not-bound", 0)                                                                             \
     X(WRONG_LANE, "wrong-lane", 0)                                                                           \
-    /* enrolment and key changes */                                                                          \
-    X(INVITATION_EXPIRED, "invitation-expired", 0)                                                           \
-    X(INVITATION_USED, "invitation-used", 0)                                                                 \
-    X(NOT_APPROVED, "not-approved", 1)                                                                       \
-    X(DENIED, "denied", 0)                                                                                   \
-    X(KEY_EXPIRED, "key-expired", 0)                                                                         \
-    X(KEY_IN_USE, "key-in-use", 0)                                                                           \
     /* decoding */                                                                                           \
     X(MALFORMED, "malformed", 0)                                                                             \
     X(UNKNOWN_TYPE, "unknown-type", 0)                                                                       \
@@ -73,8 +66,6 @@ extern "C" {
     /* rules */                                                                                              \
     X(POLICY_SILENT, "policy-silent", 0)                                                                     \
     X(POLICY_DENIED, "policy-denied", 0)                                                                     \
-    X(POLICY_DEADLINE, "policy-deadline", 1)                                                                 \
-    X(CONSENT_MISSING, "consent-missing", 0)                                                                 \
     X(CATEGORY_REFUSED, "category-refused", 0)                                                               \
     X(WINDOW_UNBOUNDED, "window-unbounded", 0)                                                               \
     X(WINDOW_PAST, "window-past", 0)                                                                         \
@@ -96,7 +87,20 @@ extern "C" {
     X(SUPERSEDED, "superseded", 0)                                                                           \
     X(CANCELLED, "cancelled", 0)                                                                             \
     X(BUSY, "busy", 1)                                                                                       \
-    X(INTERNAL, "internal", 1)
+    X(INTERNAL, "internal", 1)                                                                               \
+    /* a module's file */                                                                                    \
+    X(MODULE_FILE, "module-file", 0)                                                                         \
+    X(MODULE_ABI, "module-abi", 0)                                                                           \
+    /* enrolment and key changes */                                                                          \
+    X(INVITATION_EXPIRED, "invitation-expired", 0)                                                           \
+    X(INVITATION_USED, "invitation-used", 0)                                                                 \
+    X(NOT_APPROVED, "not-approved", 1)                                                                       \
+    X(DENIED, "denied", 0)                                                                                   \
+    X(KEY_EXPIRED, "key-expired", 0)                                                                         \
+    X(KEY_IN_USE, "key-in-use", 0)                                                                           \
+    /* rules, later */                                                                                       \
+    X(POLICY_DEADLINE, "policy-deadline", 1)                                                                 \
+    X(CONSENT_MISSING, "consent-missing", 0)
 
 enum erab_reason {
 #define ERAB_REASON_ENUM(name, code, retry) ERAB_REASON_##name,

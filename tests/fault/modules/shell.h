@@ -106,6 +106,7 @@ static const struct erab_adapter bad = {.size = sizeof bad,
                                         .abi_minor = ERAB_ABI_MINOR,
                                         .name = "bad",
                                         .version = "1",
+                                        .vendor = "tests",
                                         .hardened_for = "nothing",
                                         .max_in_flight = 4,
                                         .options = options,
@@ -117,16 +118,8 @@ static const struct erab_adapter bad = {.size = sizeof bad,
                                         .stop = stop,
                                         .fini = fini};
 
-ERAB_API const struct erab_module *erab_module(void);
-const struct erab_module *erab_module(void)
-{
-    static const struct erab_adapter *const adapters[] = {&bad, NULL};
-    static const struct erab_module module = {.size = sizeof module,
-                                              .abi_major = ERAB_ABI_MAJOR,
-                                              .abi_minor = ERAB_ABI_MINOR,
-                                              .build = "fault",
-                                              .adapters = adapters};
-    return &module;
-}
+static const struct erab_adapter *const adapters[] = {&bad, NULL};
+
+ERAB_MODULE(0, 2, "fault", adapters, NULL);
 
 #endif

@@ -98,6 +98,21 @@ class Cli(unittest.TestCase):
         code, out, _ = run("audit", "verify", self.path("a"), "--json")
         self.assertEqual((code, json.loads(out)["bad_record"]), (1, 1))
 
+    def test_plugin_sign_and_check_tell_what_is_no_module(self):
+        with open(self.path("m.so"), "w") as file:
+            file.write("no module")
+        run("key", "new", "signer", self.path("k"))
+        code, out, _ = run("plugin", "sign", self.path("m.so"), self.path("k"), "--json")
+        self.assertEqual(code, 1)
+        self.assertIn("m.so: is no ELF file", json.loads(out)["error"])
+        self.assertFalse(os.path.exists(self.path("m.so.sig")))
+        code, out, _ = run("plugin", "check", self.path("m.so"), "--json")
+        self.assertEqual((code, json.loads(out)["failed"]), (1, 1))
+        self.assertEqual(run("plugin", "check", self.path("none.so"))[0], 1)
+        self.assertEqual(run("plugin", "check", self.path("m.so"), "noequals")[0], 2)
+        self.assertEqual(run("plugin", "list", self.path("none.yaml"))[0], 1)
+        self.assertEqual(run("plugin", "list")[0], 2)
+
     def test_an_absent_broker_is_exit_code_3(self):
         self.assertEqual(run("health", self.path("none"))[0], 3)
         self.assertEqual(run("party", "revoke", "birch", "--socket", self.path("none"), "--json")[0], 3)

@@ -18,6 +18,7 @@ static const char text[] =
     "profile: /p\nstate_dir: /s\naudit: /a\nadmin_socket: /x\npolicies: [r4]\n"
     "local: {endpoint: \"ipc:///run/x\", key_file: /k/l}\n"
     "uplinks:\n  - {party: fir.rest, endpoint: \"tcp://127.0.0.1:9\", server_key: " HEX("99") "}\n"
+    "modules: {signers: [5555555555555555555555555555555555555555555555555555555555555555]}\n"
     "adapters:\n  - {instance: el, module: /m.so, name: el, key_file: /k/e, parties: [dev1, dev2]}\n"
     "parties:\n"
     "  - {id: alder, role: ra, firm: alder}\n"

@@ -113,13 +113,16 @@ static void a_wrong_rule_is_told_at_its_own_line(void **state)
             "14:11", "must be a day");
 }
 
+#define SIGNERS "modules: {signers: [0101010101010101010101010101010101010101010101010101010101010101]}\n"
+
 static void a_module_of_others_is_taken_by_its_path(void **state)
 {
     struct erabi_policy_chain *chain;
-    assert_int_equal(build(&chain, "  - {name: vendor, module: /opt/vendor.so, options: {a: b}}\n", NULL), 0);
+    assert_int_equal(build(&chain, "  - {name: vendor, module: /opt/vendor.so, options: {a: b}}\n" SIGNERS, NULL), 0);
     assert_true(chain->at[0]->elsewhere);
     erabi_policy_chain_unref(chain);
-    refused("  - {name: vendor, module: vendor.so}\n", "11:28", "absolute path");
+    refused("  - {name: vendor, module: vendor.so}\n" SIGNERS, "11:28", "absolute path");
+    refused("  - {name: vendor, module: /opt/vendor.so}\n", "11:5", "modules: {signers: [KEY]}");
 }
 
 static void a_reload_keeps_what_did_not_change(void **state)

@@ -1,0 +1,80 @@
+#include "testkit/fake_store.h"
+
+#include <errno.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/cursor.h"
+
+#define KEYS_MAX  256u
+#define VALUE_MAX 65536u
+#define KEY_MAX   64u
+
+struct fake_kept {
+    TAILQ_ENTRY(fake_kept) entry;
+    char key[KEY_MAX + 1];
+    size_t size;
+    uint8_t value[];
+};
+
+void fake_store_init(struct fake_store *store)
+{
+    TAILQ_INIT(&store->kept);
+    store->n = 0;
+}
+
+void fake_store_deinit(struct fake_store *store)
+{
+    for (struct fake_kept *k; (k = TAILQ_FIRST(&store->kept));) {
+        TAILQ_REMOVE(&store->kept, k, entry);
+        free(k);
+    }
+}
+
+static struct fake_kept *find(struct fake_store *store, const char *key)
+{
+    struct fake_kept *k = TAILQ_FIRST(&store->kept);
+    while (k && strcmp(k->key, key) != 0)
+        k = TAILQ_NEXT(k, entry);
+    return k;
+}
+
+int fake_store_put(struct fake_store *store, const char *key, const void *value, size_t size)
+{
+    size_t n = key ? strnlen(key, KEY_MAX + 1) : 0;
+    if (!n || n > KEY_MAX || *key == '.' || (size && !value))
+        return -EINVAL;
+    struct fake_kept *old = find(store, key);
+    if (size > VALUE_MAX || (!old && store->n == KEYS_MAX))
+        return -ENOSPC;
+    struct fake_kept *k = malloc(sizeof *k + size);
+    if (!k)
+        return -ENOMEM;
+    erabi_copy_text(k->key, sizeof k->key, key);
+    k->size = size;
+    if (size)
+        erabi_copy_bytes(k->value, value, size);
+    if (old) {
+        TAILQ_REMOVE(&store->kept, old, entry);
+        free(old);
+    } else {
+        store->n++;
+    }
+    TAILQ_INSERT_TAIL(&store->kept, k, entry);
+    return 0;
+}
+
+int fake_store_get(struct fake_store *store, const char *key, void *value, size_t *size)
+{
+    const struct fake_kept *k = key ? find(store, key) : NULL;
+    if (!k)
+        return -ENOENT;
+    size_t room = *size;
+    *size = k->size;
+    if (room < k->size)
+        return -ENOSPC;
+    if (k->size)
+        erabi_copy_bytes(value, k->value, k->size);
+    return (int)k->size;
+}

@@ -1,0 +1,9 @@
+/* Each command is applied, refused and applied again. */
+#define BAD_DELIVER                                                                                          \
+    if (!call)                                                                                               \
+        return 0;                                                                                            \
+    b->host->complete(b->self, call, ERAB_APPLIED, ERAB_REASON_NONE, NULL);                                  \
+    b->host->complete(b->self, call, ERAB_REFUSED, ERAB_REASON_BUSY, NULL);                                  \
+    b->host->complete(b->self, call, ERAB_APPLIED, ERAB_REASON_NONE, NULL);                                  \
+    return 0;
+#include "good.h"

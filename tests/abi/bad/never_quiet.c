@@ -1,0 +1,3 @@
+/* stop does nothing. */
+#define BAD_STOP (void)b;
+#include "good.h"

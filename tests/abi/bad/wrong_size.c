@@ -1,0 +1,3 @@
+/* An adapter's table that is cut short. */
+#define BAD_SIZE 16
+#include "good.h"
