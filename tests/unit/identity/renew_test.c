@@ -17,6 +17,7 @@
     "owner: {party: alder, role: ra, firm: alder, key_file: /k/own}\n"                                         \
     "profile: /p\nstate_dir: /s\naudit: /a\nadmin_socket: /x\npolicies: [r4]\n"                                \
     "local: {endpoint: \"ipc:///run/x\", key_file: /k/l}\n"                                                    \
+    "modules: {signers: [" HEX("55") "]}\n"                                                                    \
     "uplinks:\n  - {party: fir, endpoint: \"tcp://127.0.0.1:9\", server_key: " HEX("99") "}\n"                 \
     "adapters:\n  - {instance: el, module: /m.so, name: el, key_file: /k/e, parties: [dev]}\n"                 \
     "parties:\n"                                                                                               \
