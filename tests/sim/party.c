@@ -111,7 +111,7 @@ struct message *party_send(struct party *p, const struct sending *s)
     struct item *item = make_item(p, &h, s->body, !p->local && !telemetry && !s->unsigned_too);
     struct message *m = calloc(1, sizeof(*m));
     *m = (struct message){.type = s->type, .seq = h.seq, .issued_ms = h.issued_at_ms, .expires_ms = h.expires_at_ms,
-                          .bad = s->bad, .wanted = wanted_by(s->to), .order_no = ++world->n_messages};
+                          .bad = s->bad, .wanted = wanted_by(s->to), .made_us = sim_us(), .order_no = ++world->n_messages};
     memcpy(m->id, h.id, ERAB_ID_SIZE);
     erabi_envelope_hash(erabi_slice(item->bytes, item->header_size),
                         erabi_slice(item->bytes + item->header_size, item->body_size), m->hash);

@@ -47,6 +47,18 @@ static bool cut_off(const struct world *w, const struct message *m)
     return w->revoked_us && (m->wanted & 1u << BIRCH || strcmp(m->from, "birch") == 0);
 }
 
+/* A message of the link that operators trip; `at`: who took it, BIRCH for what birch was sent of a group. */
+static bool of_birch(const struct message *m, unsigned at)
+{
+    return strcmp(m->from, "birch") == 0 || strcmp(m->to, "birch") == 0 || (m->to[0] == '@' && at == BIRCH);
+}
+
+/* Was the link stopped by an operator at this time? */
+static bool stopped(const struct world *w, uint64_t at_us)
+{
+    return w->tripped_us && !w->trip_lost && at_us > w->tripped_us && (!w->closed_us || at_us <= w->closed_us);
+}
+
 /* Why a message that keeps all rules may be refused nevertheless: times, limits, and cuts. */
 static bool may_be_refused(const struct world *w, const struct message *m, const char *code)
 {
@@ -56,7 +68,22 @@ static bool may_be_refused(const struct world *w, const struct message *m, const
     for (size_t i = 0; i < sizeof(reasons) / sizeof(reasons[0]); i++)
         if (strcmp(code, erab_reason_code(reasons[i])) == 0)
             return true;
+    if (strcmp(code, erab_reason_code(ERAB_REASON_BREAKER_OPEN)) == 0 && world_opened(w, m->from, m->to))
+        return true;
     return cut_off(w, m);
+}
+
+/* After an operator's trip nothing of the link is taken, and what was told so is not sent later either. */
+static void check_breaker(struct party *p, const struct message *m)
+{
+    struct world *w = p->world;
+    char text[160];
+    if (!of_birch(m, p->index))
+        return;
+    if (stopped(w, sim_read_sent_us()))
+        rule_broken(w, "%s was sent %s over an open link", p->name, label(m, text));
+    if (m->denied_us && sim_read_sent_us() > m->denied_us && !w->count.crashes)
+        rule_broken(w, "%s was sent %s after its sender was told that it is not", p->name, label(m, text));
 }
 
 void rules_receipt(struct party *p, struct message *m, const Erab__V1__Receipt *r)
@@ -71,6 +98,8 @@ void rules_receipt(struct party *p, struct message *m, const Erab__V1__Receipt *
         r->state == ERAB__V1__RECEIPT_STATE__APPLIED) {
         if (m->bad)
             rule_broken(w, "%s was accepted and must not be", label(m, text));
+        if (of_birch(m, PARTIES) && m->made_us > w->tripped_us && stopped(w, sim_read_sent_us()))
+            rule_broken(w, "%s was accepted over an open link", label(m, text));
         if (!m->accepted)
             w->count.accepted++;
         m->accepted = true;
@@ -81,6 +110,8 @@ void rules_receipt(struct party *p, struct message *m, const Erab__V1__Receipt *
         w->count.refused++;
         if (!m->bad && r->n_member == 0 && !may_be_refused(w, m, r->reason))
             rule_broken(w, "%s was refused: %s", label(m, text), r->reason);
+        if (!m->denied_us && strcmp(r->reason, erab_reason_code(ERAB_REASON_BREAKER_OPEN)) == 0)
+            m->denied_us = sim_read_sent_us();
         m->ended = true;
     }
     if (getenv("SIM_TRACE"))
@@ -149,6 +180,7 @@ void rules_delivered(struct party *p, const struct erab_header *h, const struct 
                     (unsigned long long)(sent_wall - h->expires_at_ms));
     if (p->index == BIRCH && w->revoked_us && sim_read_sent_us() > w->revoked_us)
         rule_broken(w, "%s was sent %s after its revocation", p->name, label(m, text));
+    check_breaker(p, m);
     if (getenv("SIM_TRACE"))
         printf("%8.3f %s took %s seq %llu%s\n", (double)sim_us() / 1e6, p->name, label(m, text), (unsigned long long)m->seq, taking == TAKEN_AGAIN ? " again" : taking == TAKEN_LATE ? " late" : "");
     if (taking == TAKEN_LATE)
@@ -269,7 +301,7 @@ static void check_fate(struct world *w, const struct message *m)
 /* Without a fault nobody loses a connection. */
 static void check_calm(struct world *w)
 {
-    if (w->count.breaks || w->count.crashes || w->revoked_us)
+    if (w->count.breaks || w->count.crashes || w->revoked_us || w->n_opened)
         return;
     for (unsigned i = 0; i < PARTIES; i++)
         if (!w->parties[i].intruder && w->parties[i].opened != 2)

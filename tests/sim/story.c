@@ -184,7 +184,7 @@ static void on_act(void *arg)
 
 /* ---- what goes wrong ---- */
 
-enum fault { BREAK, PARTITION, CRASH, REVIVE, REVOKE, CLOCK, SLOW };
+enum fault { BREAK, PARTITION, CRASH, REVIVE, REVOKE, CLOCK, SLOW, TRIP, TRIPPED, CLOSE };
 
 static unsigned any_pair(struct world *w, unsigned *other)
 {
@@ -205,7 +205,7 @@ static void on_fault(void *arg)
     struct world *w = d->world;
     unsigned a, b;
     a = any_pair(w, &b);
-    if (w->quiet && d->what != REVIVE)
+    if (w->quiet && d->what != REVIVE && d->what != CLOSE)
         d->what = SLOW;
     switch ((enum fault)d->what) {
     case BREAK:
@@ -222,10 +222,27 @@ static void on_fault(void *arg)
         break;
     case REVIVE:
         world_revive(w, d->which);
+        if (w->closed_us && d->which == COORDINATOR) /* its disk may not have had it */
+            plan(w, sim_us() + 1000000, CLOSE, 0);
         break;
     case REVOKE:
         if (world_revoke(w, "birch") == 0)
             w->revoked_us = sim_us();
+        break;
+    case TRIP: /* sometimes while the applications above cannot be reached: then something waits for them */
+        if (sim_chance(2)) {
+            w->count.breaks++;
+            sim_partition(REST_APP, world_node_of_broker(COORDINATOR), sim_us() + 100000 + sim_random(6000000));
+        }
+        plan(w, sim_us() + sim_random(4000000), TRIPPED, 0);
+        break;
+    case TRIPPED:
+        if (world_trip(w) == 0)
+            plan(w, sim_us() + 1000000 + sim_random(15000000), CLOSE, 0);
+        break;
+    case CLOSE:
+        if (world_close(w) < 0) /* the broker is down: the operator asks again */
+            plan(w, sim_us() + 1000000, CLOSE, 0);
         break;
     case CLOCK: /* back, or ahead by less than the broker distrusts */
         world_set_clock(w, d->which, (int64_t)sim_random(6001) - 4000);
@@ -268,4 +285,6 @@ void story_plan(struct world *w)
     }
     if (sim_chance(4))
         plan(w, 5000000 + (uint64_t)sim_random(20000) * 1000, REVOKE, 0);
+    if (sim_chance(3))
+        plan(w, 2000000 + (uint64_t)sim_random(22000) * 1000, TRIP, 0);
 }

@@ -31,6 +31,8 @@ unsigned world_node_of_broker(unsigned seat)
 
 /* A broker reads its clock at least once in this time. */
 enum { SEEN_US = 1100000 };
+/* What an operator decided is on disk after this time. */
+enum { ON_DISK_US = 100000 };
 /* How wrong a clock is at first. */
 enum { SKEW_MS = 1000 };
 
@@ -148,6 +150,41 @@ static void write_config(const struct world *w, const struct seat *seat, const c
     fclose(f);
 }
 
+/* ---- breakers ---- */
+
+static void mark_opened(struct world *w, const char *a, const char *b)
+{
+    if (world_opened(w, a, b) || w->n_opened == sizeof(w->opened) / sizeof(w->opened[0]))
+        return;
+    struct opened *o = &w->opened[w->n_opened++];
+    erabi_copy_text(o->a, sizeof(o->a), a);
+    erabi_copy_text(o->b, sizeof(o->b), b);
+}
+
+/* In the place of the broker's own, which it calls. */
+static void on_cut(void *user, const struct erabi_link *link)
+{
+    struct life *life = user;
+    mark_opened(life->world, link->a, link->b);
+    erabi_network_trip(&life->broker, link);
+}
+
+static bool ends_are(const struct opened *o, const char *x, const char *y)
+{
+    return (strcmp(o->a, x) == 0 && strcmp(o->b, y) == 0) || (strcmp(o->a, y) == 0 && strcmp(o->b, x) == 0);
+}
+
+bool world_opened(const struct world *w, const char *from, const char *to)
+{
+    for (unsigned i = 0; i < w->n_opened; i++) {
+        const struct opened *o = &w->opened[i];
+        bool hit = to[0] == '@' ? ends_are(o, from, "alder") || ends_are(o, from, "birch") : ends_are(o, from, to);
+        if (hit)
+            return true;
+    }
+    return false;
+}
+
 /* ---- brokers come and go ---- */
 
 struct starting {
@@ -178,6 +215,7 @@ void world_revive(struct world *w, unsigned which)
     if (seat->broker)
         return;
     struct life *life = calloc(1, sizeof(*life));
+    life->world = w;
     int64_t skew = seat->node ? seat->node->skew_ms : (int64_t)sim_random(2 * SKEW_MS + 1) - SKEW_MS;
     sim_node_init(&life->node, world_node_of_broker(which));
     life->node.skew_ms = skew;
@@ -194,6 +232,8 @@ void world_revive(struct world *w, unsigned which)
     if (s.result < 0)
         rule_broken(w, "%s does not start again: %s", seat->owner, strerror(-s.result));
     seat->broker = &life->broker;
+    seat->broker->pipeline.breakers.cut = on_cut;
+    seat->broker->pipeline.breakers.user = life;
 }
 
 static void copy_file(const char *from, const char *to, const char *name)
@@ -248,6 +288,7 @@ void world_crash(struct world *w, unsigned which)
     if (!seat->broker)
         return;
     w->count.crashes++;
+    w->trip_lost = w->trip_lost || (which == COORDINATOR && w->tripped_us && sim_us() - w->tripped_us < ON_DISK_US);
     sim_node_crash(seat->node);
     new_state(w, seat);
     snprintf(path, sizeof(path), "%s/%s.sock", w->run, seat->owner);
@@ -260,28 +301,55 @@ void world_crash(struct world *w, unsigned which)
 
 struct verb {
     struct erabi_broker *broker;
-    const char *party;
+    const char *name;
+    json_t *request;
     const char *error;
 };
 
-static void call_revoke(void *arg)
+static void call_verb(void *arg)
 {
     struct verb *v = arg;
-    json_t *request = json_pack("{s:s}", "party", v->party);
     for (const struct erabi_admin_verb *verb = erabi_verbs; verb->name; verb++)
-        if (strcmp(verb->name, "party-revoke") == 0)
-            json_decref(verb->run(v->broker, request, &v->error));
+        if (strcmp(verb->name, v->name) == 0)
+            json_decref(verb->run(v->broker, v->request, &v->error));
+}
+
+/* What an operator asks of the coordinator's broker. */
+static int operate(struct world *w, const char *name, json_t *request)
+{
+    struct seat *seat = &w->seats[COORDINATOR];
+    struct verb v = {seat->broker, name, request, NULL};
+    if (seat->broker)
+        sim_turn(seat->node, call_verb, &v);
     json_decref(request);
+    return !seat->broker || v.error ? -1 : 0;
 }
 
 int world_revoke(struct world *w, const char *party)
 {
-    struct seat *seat = &w->seats[COORDINATOR];
-    struct verb v = {seat->broker, party, NULL};
-    if (!seat->broker)
+    return operate(w, "party-revoke", json_pack("{s:s}", "party", party));
+}
+
+static json_t *birch_link(void)
+{
+    return json_pack("{s:s, s:s, s:s}", "party", "birch", "interface", "r3", "peer", "coordinator.rest");
+}
+
+int world_trip(struct world *w)
+{
+    if (operate(w, "breaker-trip", birch_link()) < 0)
         return -1;
-    sim_turn(seat->node, call_revoke, &v);
-    return v.error ? -1 : 0;
+    mark_opened(w, "birch", "coordinator.rest"); /* it may have been open already */
+    w->tripped_us = sim_us();
+    return 0;
+}
+
+int world_close(struct world *w)
+{
+    if (operate(w, "breaker-close", birch_link()) < 0)
+        return -1;
+    w->closed_us = sim_us();
+    return 0;
 }
 
 /* ---- a run ---- */

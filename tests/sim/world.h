@@ -31,6 +31,7 @@ struct message {
     char from[ERAB_PARTY_MAX + 1], to[ERAB_ADDRESSEE_MAX + 1];
     enum erab_type type;
     uint64_t seq, issued_ms, expires_ms;
+    uint64_t made_us, denied_us; /* denied: when it was told that its link is open, 0 = never */
     bool bad;          /* must never be delivered */
     bool accepted, ended; /* what its sender was told */
     enum erab_receipt_state told;
@@ -121,6 +122,7 @@ struct seat {
 
 struct life { /* everything that ever ran, freed at the end */
     SLIST_ENTRY(life) entry;
+    struct world *world;
     struct sim_node node;
     struct erabi_broker broker;
     bool stopped;
@@ -141,6 +143,12 @@ struct world {
     unsigned orders;
     uint64_t revoked_us; /* when birch was revoked, 0 = not */
     bool verbose; /* the brokers' own lines on stderr */
+    uint64_t tripped_us, closed_us; /* when an operator opened the link of birch, and let it on; 0 = not */
+    bool trip_lost;      /* the broker crashed before its disk had it */
+    struct opened {
+        char a[ERAB_PARTY_MAX + 1], b[ERAB_PARTY_MAX + 1];
+    } opened[16]; /* links whose breaker has opened, for whatever cause */
+    unsigned n_opened;
     bool quiet;          /* the end: no new faults, no new messages */
     char violation[512]; /* the first one */
     struct tapped *tapped;
@@ -155,6 +163,11 @@ void world_end(struct world *world);
 void world_crash(struct world *world, unsigned seat);
 void world_revive(struct world *world, unsigned seat);
 int world_revoke(struct world *world, const char *party);
+/* An operator's decisions about the link of coordinator.rest and birch. */
+int world_trip(struct world *world);
+int world_close(struct world *world);
+/* Has a breaker between these two ever opened? `to` may be the group. */
+bool world_opened(const struct world *world, const char *from, const char *to);
 unsigned world_node_of_broker(unsigned seat);
 /* What the broker's clock said at least at this (past) time: it never runs back. */
 uint64_t world_broker_wall(struct world *world, unsigned seat, uint64_t at_us);
