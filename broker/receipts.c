@@ -165,6 +165,15 @@ void erabi_receipts_member(struct erabi_pipeline *pipeline, struct erabi_gather 
                              erabi_registry_party_at(pipeline->registry, party)->id, state, reason);
 }
 
+/* Every refusal names a reason: when nobody is left, the first member's. */
+static enum erab_reason group_reason(const struct erabi_gather *gather, enum erab_receipt_state state)
+{
+    for (size_t i = 0; state == ERAB_REFUSED && i < gather->n; i++)
+        if (gather->members[i].reason)
+            return gather->members[i].reason;
+    return state == ERAB_EXPIRED ? ERAB_REASON_EXPIRED : ERAB_REASON_NONE;
+}
+
 static void tell_group(struct erabi_pipeline *pipeline, const struct erabi_gather *gather)
 {
     const struct erabi_known *known = erabi_known_find(&pipeline->known, gather->entry.id);
@@ -178,7 +187,7 @@ static void tell_group(struct erabi_pipeline *pipeline, const struct erabi_gathe
     a.exercise = gather->exercise;
     a.about_hash = gather->hash;
     a.state = erabi_gather_state(gather);
-    a.reason = a.state == ERAB_EXPIRED ? ERAB_REASON_EXPIRED : ERAB_REASON_NONE;
+    a.reason = group_reason(gather, a.state);
     a.life_ms = ERABI_OWED_LIFE_MS;
     say_members(pipeline, back, &a, gather, false, OWED);
 }

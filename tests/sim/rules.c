@@ -73,7 +73,8 @@ static bool may_be_refused(const struct world *w, const struct message *m, const
     return cut_off(w, m);
 }
 
-/* After an operator's trip nothing of the link is taken, and what was told so is not sent later either. */
+/* After an operator's trip nothing of the link is sent. What waited then is dropped, and what was told so is not sent
+ * later either. */
 static void check_breaker(struct party *p, const struct message *m)
 {
     struct world *w = p->world;
@@ -82,6 +83,8 @@ static void check_breaker(struct party *p, const struct message *m)
         return;
     if (stopped(w, sim_read_sent_us()))
         rule_broken(w, "%s was sent %s over an open link", p->name, label(m, text));
+    if (m->accepted_us && m->accepted_us < w->tripped_us && !w->trip_lost && sim_read_sent_us() > w->tripped_us)
+        rule_broken(w, "%s was sent %s, which had waited when its link was opened", p->name, label(m, text));
     if (m->denied_us && sim_read_sent_us() > m->denied_us && !w->count.crashes)
         rule_broken(w, "%s was sent %s after its sender was told that it is not", p->name, label(m, text));
 }
@@ -100,8 +103,10 @@ void rules_receipt(struct party *p, struct message *m, const Erab__V1__Receipt *
             rule_broken(w, "%s was accepted and must not be", label(m, text));
         if (of_birch(m, PARTIES) && m->made_us > w->tripped_us && stopped(w, sim_read_sent_us()))
             rule_broken(w, "%s was accepted over an open link", label(m, text));
-        if (!m->accepted)
+        if (!m->accepted) {
             w->count.accepted++;
+            m->accepted_us = sim_us();
+        }
         m->accepted = true;
     } else if (r->state == ERAB__V1__RECEIPT_STATE__EXPIRED) {
         w->count.expired++;

@@ -31,7 +31,8 @@ struct message {
     char from[ERAB_PARTY_MAX + 1], to[ERAB_ADDRESSEE_MAX + 1];
     enum erab_type type;
     uint64_t seq, issued_ms, expires_ms;
-    uint64_t made_us, denied_us; /* denied: when it was told that its link is open, 0 = never */
+    uint64_t made_us, accepted_us; /* accepted: when its sender heard it first, 0 = never */
+    uint64_t denied_us;            /* when it was told that its link is open, 0 = never */
     bool bad;          /* must never be delivered */
     bool accepted, ended; /* what its sender was told */
     enum erab_receipt_state told;
