@@ -86,6 +86,45 @@ def a_group_goes_on_without_the_open_link(s):
     s.audited(what="link-refused", to="alder", reason="breaker-open")
 
 
+def a_member_of_a_group_whose_link_opens_later_is_told_with_the_others(s):
+    app, birch = s.app(), s.client("birch", "r3")
+    order = app.message("dispatch", "@all-ra", dispatch())
+    assert app.request(order)["state"] == "accepted"
+    assert s.broker.tool("breaker", "trip", *LINK)[0] == 0
+    got = birch.receive("dispatch")
+    assert got.hash == order.hash
+    birch.answer(got, "applied")
+    while True:
+        told = app.receipt_for(order)
+        if told["state"] == "applied":
+            break
+    assert told["members"] == [("alder", "refused", "breaker-open")], told
+    s.broker.tool("breaker", "close", *LINK)
+    alder = s.client("alder", "r3")
+    try:
+        alder.receive("dispatch", timeout=1)
+        raise AssertionError("a dropped order was sent")
+    except Timeout:
+        pass
+
+
+def what_is_told_of_a_trip_survives_a_kill(s):
+    app, birch = s.app(), s.client("birch", "r3")
+    order = app.message("dispatch", "alder", dispatch())
+    assert app.request(order)["state"] == "accepted"
+    app.close()
+    s.clients.remove(app)
+    assert s.broker.tool("breaker", "trip", *LINK)[0] == 0
+    assert birch.request(birch.message("opt", HUB, opt()))["state"] == "delivered"  # so all before it is on the disk
+    s.broker.process.child.kill()
+    s.broker.process.child.wait()
+    s.broker.start()
+    assert links(s)[HUB, "r3", "alder"]["state"] == "open"
+    again = s.app()
+    told = again.receipt_for(order)
+    assert (told["state"], told["reason"]) == ("refused", "breaker-open"), told
+
+
 def an_operators_trip_survives_a_restart_and_so_does_its_close(s):
     s.broker.tool("breaker", "trip", *LINK, "kept")
     restart(s)

@@ -151,6 +151,18 @@ def what_is_cancelled_while_it_waits_does_not_pass(s):
     assert (receipt["state"], receipt["reason"]) == ("refused", "cancelled"), receipt
 
 
+def what_waits_when_its_link_is_tripped_does_not_pass(s):
+    app = restarted_with(s, deadline_ms=20000, options={"slow_ms": 2000})
+    until_asked(s, app)
+    message = order(app, "later")
+    app.send(message)
+    assert s.broker.tool("breaker", "trip", "alder", "r3", "coordinator.rest")[0] == 0
+    assert not [r for r in s.broker.audit() if r.get("id") == message.id.hex()], "it was judged too early"
+    receipt = app.receipt_for(message, timeout=20)
+    assert (receipt["state"], receipt["reason"]) == ("refused", "breaker-open"), receipt
+    assert "stored" not in receipt["detail"], "it went to the disk first"
+
+
 def a_burst_is_judged_whole(s):
     app = restarted_with(s, deadline_ms=20000)
     until_asked(s, app)
