@@ -107,6 +107,8 @@ struct message *party_send(struct party *p, const struct sending *s)
         memcpy(h.parent_id, s->parent_id, ERAB_ID_SIZE);
         memcpy(h.parent_hash, s->parent_hash, ERAB_HASH_SIZE);
     }
+    if (s->id)
+        memcpy(h.id, s->id, ERAB_ID_SIZE);
     bool telemetry = erab_type_lane(s->type) == ERAB_LANE_TELEMETRY;
     struct item *item = make_item(p, &h, s->body, !p->local && !telemetry && !s->unsigned_too);
     struct message *m = calloc(1, sizeof(*m));
@@ -213,12 +215,14 @@ static void take_receipt(struct party *p, const struct erabi_envelope *e)
         return;
     const Erab__V1__Receipt *r = (const void *)body;
     struct item *i;
-    struct message *m = r->has_about ? rules_message(p->world, r->about.data) : NULL;
+    const uint8_t *hash = r->has_about_hash ? r->about_hash.data : NULL;
+    struct message *m = r->has_about ? rules_message(p->world, r->about.data, hash) : NULL;
     if (m)
         rules_receipt(p, m, r);
     STAILQ_FOREACH(i, &p->items, entry)
     {
-        if (!r->has_about || memcmp(i->id, r->about.data, ERAB_ID_SIZE) != 0)
+        if (!r->has_about || memcmp(i->id, r->about.data, ERAB_ID_SIZE) != 0 ||
+            (r->has_about_hash && i->message && memcmp(i->message->hash, r->about_hash.data, ERAB_HASH_SIZE) != 0))
             continue;
         STAILQ_REMOVE(&p->items, i, item, entry);
         free(i);

@@ -68,6 +68,27 @@ static void send_opt(struct party *p, const char *to, const char *from, bool uns
     party_send(p, &s);
 }
 
+/* Another message under the id of one that was taken. */
+static void send_again_otherwise(struct party *p, const char *to)
+{
+    struct message *m, *found = NULL;
+    STAILQ_FOREACH(m, &p->world->messages, entry)
+    {
+        if (m->accepted && !m->bad && m->type == ERAB_OPT && strcmp(m->from, p->speaks) == 0 &&
+            m->expires_ms > now_ms(p))
+            found = m;
+    }
+    Erab__V1__Opt o = ERAB__V1__OPT__INIT;
+    o.decision = ERAB__V1__OPT_DECISION__OPT_OUT;
+    o.order = (char *)(uintptr_t)WORLD_MARK;
+    struct sending s = {.type = ERAB_OPT, .to = to, .body = &o.base, .life_ms = 10000, .bad = true};
+    if (!found)
+        return;
+    s.id = found->id;
+    s.life_ms = (uint32_t)(found->expires_ms - now_ms(p)); /* an id is remembered so long */
+    party_send(p, &s);
+}
+
 static void send_telemetry(struct party *p, const char *to, const char *from, bool bad)
 {
     Erab__V1__TelemetryPoint point = ERAB__V1__TELEMETRY_POINT__INIT, *points[1] = {&point};
@@ -154,6 +175,8 @@ static void act(struct party *p)
             send_dispatch(p, "alder", 5000, true);
         else if (sim_chance(6))
             replay_other(p);
+        else if (sim_chance(8))
+            send_again_otherwise(p, "alder");
         else
             send_opt(p, "alder", NULL, false, false);
         break;

@@ -90,6 +90,7 @@ struct sending {
     uint32_t life_ms;
     const uint8_t *parent_id, *parent_hash;
     const char *from; /* NULL: as it should be */
+    const uint8_t *id; /* of an older message; NULL: a new one */
     bool unsigned_too; /* leave the signature away */
     bool bad;          /* this must be refused */
 };
@@ -179,7 +180,8 @@ enum taking { TAKEN_FIRST, TAKEN_AGAIN, TAKEN_LATE };
 /* ---- rules: what must hold whatever happens (rules.c) ---- */
 
 void rule_broken(struct world *world, const char *format, ...) __attribute__((format(printf, 2, 3)));
-struct message *rules_message(struct world *world, const uint8_t id[ERAB_ID_SIZE]);
+/* `hash` NULL: the first one of this id. */
+struct message *rules_message(struct world *world, const uint8_t id[ERAB_ID_SIZE], const uint8_t *hash);
 void rules_receipt(struct party *party, struct message *message, const Erab__V1__Receipt *receipt);
 void rules_delivered(struct party *party, const struct erab_header *header, const struct erabi_envelope *envelope,
                      const uint8_t hash[ERAB_HASH_SIZE], enum taking taking);
