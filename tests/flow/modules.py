@@ -16,6 +16,7 @@ sys.path.insert(0, os.path.join(SOURCE, "examples", "story"))
 from network import Network  # noqa: E402
 
 ECHO, WRONG_ABI = sys.argv[1], sys.argv[2]
+USER = 65533  # anybody but root
 
 
 class Stage:
@@ -29,6 +30,15 @@ class Stage:
         b.party("h1.device", "device", "home-1", represented_by="echo")
         b.adapter("echo", ECHO, "echo", ["h1.device"], {})
         self.module = b.config["adapters"][0]["module"]
+
+    def of_another_user(self):
+        """All but the module now belongs to a user who is not root; how erabd is started as that user."""
+        for path, _, files in os.walk(self.folder):
+            os.chown(path, USER, USER)
+            for name in files:
+                if not name.startswith(os.path.basename(self.module)):
+                    os.chown(os.path.join(path, name), USER, USER)
+        return ["setpriv", f"--reuid={USER}", f"--regid={USER}", "--clear-groups"]
 
     def refused(self, reason):
         record = self.broker.wait_audit(lambda r: r["what"] == "admin" and r.get("verdict") == "refused")
@@ -113,6 +123,17 @@ def a_module_changed_while_it_runs_is_not_started_again(s):
     assert s.broker.tool("health")[0] == 0
 
 
+def a_module_of_root_is_loaded_by_a_broker_of_another_user(s):
+    if os.geteuid() != 0:
+        print("NOT TESTED: only root can start a broker as another user")
+        return
+    prefix = s.of_another_user()
+    s.broker.write()
+    os.chown(s.broker.path, USER, USER)
+    s.broker.start(prefix)
+    s.started()
+
+
 def adapters_without_signers_are_no_configuration(s):
     del s.broker.config["modules"]
     s.broker.write()
@@ -123,7 +144,7 @@ def adapters_without_signers_are_no_configuration(s):
 TESTS = [a_signed_module_is_started_and_listed, an_unsigned_module_is_refused_until_it_is_signed,
          a_changed_module_is_refused, a_module_of_a_foreign_signer_is_refused, a_module_of_another_abi_is_refused,
          a_module_that_is_no_module_is_refused, a_module_changed_while_it_runs_is_not_started_again,
-         adapters_without_signers_are_no_configuration]
+         a_module_of_root_is_loaded_by_a_broker_of_another_user, adapters_without_signers_are_no_configuration]
 
 
 def main():

@@ -1,7 +1,10 @@
 #!/usr/bin/python3
 """A vendor's policy in the runner: its votes count, and whatever it does wrong is a refusal and nothing more.
 argv: the module tests/support/vendor_policy.c."""
+import json
 import os
+import socket
+import subprocess
 import sys
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "../support"))
@@ -216,6 +219,22 @@ def a_changed_module_judges_nothing(s):
     module_is_refused(s, "signature-bad")
 
 
+def the_runner_itself_refuses_an_unknown_signer(s):
+    module, signers = s.broker.config["policies"][2]["module"], s.broker.config["modules"]["signers"]
+    for keys, refusal in ((["01" * 32], "signer-unknown"), ([], "signer-unknown"), (signers, None)):
+        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        ours.send(json.dumps({"instance": "vendor", "module": module, "policy": "vendor", "options": {},
+                              "signers": keys}).encode())
+        runner = subprocess.Popen([os.path.join(os.environ["ERAB_BUILD"], "runner/erab-runner"), "--policy-fd",
+                                   str(theirs.fileno())], pass_fds=[theirs.fileno()], stderr=subprocess.PIPE, text=True)
+        theirs.close()
+        if refusal is None:
+            ours.shutdown(socket.SHUT_WR)  # nothing is asked: it ends by itself, and well
+        said = runner.communicate(timeout=30)[1]
+        ours.close()
+        assert runner.returncode == (1 if refusal else 0) and (refusal or "") in said, (runner.returncode, said)
+
+
 if __name__ == "__main__":
     stage.run([its_refusal_comes_with_its_reason, it_may_vote_later, one_that_never_votes_misses_its_deadline,
                one_that_crashes_is_started_again, one_that_hangs_is_killed_and_started_again,
@@ -225,4 +244,4 @@ if __name__ == "__main__":
                what_is_cancelled_while_it_waits_does_not_pass, a_burst_is_judged_whole,
                a_module_that_others_may_write_judges_nothing,
                an_unsigned_module_judges_nothing_until_it_is_signed, a_module_of_a_foreign_signer_judges_nothing,
-               a_changed_module_judges_nothing])
+               a_changed_module_judges_nothing, the_runner_itself_refuses_an_unknown_signer])

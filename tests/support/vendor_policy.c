@@ -71,12 +71,22 @@ static void deny(struct erab_verdict *verdict, const char *detail)
     verdict->detail = detail;
 }
 
+static bool shut_on_loading;
+
+__attribute__((constructor)) static void look_around(void)
+{
+    pid_t child = fork();
+    if (child == 0)
+        _exit(0);
+    shut_on_loading = child < 0 && socket(AF_INET, SOCK_STREAM, 0) < 0 && socket(AF_UNIX, SOCK_STREAM, 0) < 0;
+}
+
 /* What it must not be able to do. */
 static void try_the_doors(struct erab_verdict *verdict)
 {
     pid_t child = -1;
     struct rlimit more = {RLIM_INFINITY, RLIM_INFINITY};
-    bool shut = socket(AF_INET, SOCK_STREAM, 0) < 0 && socket(AF_UNIX, SOCK_STREAM, 0) < 0 && !getenv("PATH") &&
+    bool shut = shut_on_loading && socket(AF_INET, SOCK_STREAM, 0) < 0 && socket(AF_UNIX, SOCK_STREAM, 0) < 0 && !getenv("PATH") &&
                 kill(getppid(), 0) < 0 && setrlimit(RLIMIT_AS, &more) < 0;
     FILE *file = fopen("/etc/passwd", "r");
     shut = shut && !file && (child = fork()) < 0;
