@@ -35,6 +35,8 @@ enum { SEEN_US = 1100000 };
 enum { ON_DISK_US = 100000 };
 /* How wrong a clock is at first. */
 enum { SKEW_MS = 1000 };
+/* Two clocks more than 5 s apart may not talk (PROTOCOL.md): these stay within. */
+enum { SKEW_MOST_MS = 2000 };
 
 static void see_clock(struct seat *seat)
 {
@@ -62,6 +64,10 @@ void world_set_clock(struct world *w, unsigned which, int64_t change_ms)
         return;
     see_clock(seat);
     seat->node->skew_ms += change_ms;
+    if (seat->node->skew_ms > SKEW_MOST_MS)
+        seat->node->skew_ms = SKEW_MOST_MS;
+    if (seat->node->skew_ms < -SKEW_MOST_MS)
+        seat->node->skew_ms = -SKEW_MOST_MS;
     seat->clock_since_us = sim_us();
 }
 
