@@ -59,10 +59,8 @@ void erabi_followup_cancel(struct erabi_pipeline *pipeline, const struct erab_he
     if (cancel->dispatch_id.len != ERAB_ID_SIZE)
         return;
     struct erabi_known *order = erabi_known_find(&pipeline->known, cancel->dispatch_id.data);
-    if (order && strcmp(order->from, header->from) == 0) {
-        order->cancelled = true;
-        erabi_journal_cancelled(pipeline->journal, cancel->dispatch_id.data);
-    }
+    if (order && strcmp(order->from, header->from) == 0)
+        order->cancelled = true; /* the journal has it since the cancel's commit */
 }
 
 void erabi_followup_order(struct erabi_pipeline *pipeline, struct erabi_known *known)

@@ -33,6 +33,16 @@ bool erabi_passage_gather(struct passage *p)
     return p->gather != NULL;
 }
 
+/* The order that this message cancels, if it is the sender's. */
+static const uint8_t *ended_by(const struct passage *p)
+{
+    const Erab__V1__DispatchCancel *cancel = (const void *)p->body;
+    if (p->header.type != ERAB_DISPATCH_CANCEL || !cancel || cancel->dispatch_id.len != ERAB_ID_SIZE)
+        return NULL;
+    const struct erabi_known *order = erabi_known_find(&p->pipeline->known, cancel->dispatch_id.data);
+    return order && strcmp(order->from, p->header.from) == 0 ? order->entry.id : NULL;
+}
+
 int erabi_passage_put(struct passage *p, erabi_journal_done_fn done)
 {
     struct erabi_pipeline *pipeline = p->pipeline;
@@ -60,6 +70,7 @@ int erabi_passage_put(struct passage *p, erabi_journal_done_fn done)
                                         .keep_until_ms = p->known && p->known->ends_at_ms
                                                              ? p->known->ends_at_ms + ERABI_KNOWN_AFTER_END_MS
                                                              : 0,
+                                        .ended = ended_by(p),
                                         .recipients = recipients,
                                         .n_recipients = n,
                                         .group = p->gather != NULL};

@@ -311,7 +311,7 @@ int erabi_journal_put(struct erabi_journal *j, const struct erabi_journal_entry 
         return -EMSGSIZE;
     /* The recipients come first, for their alignment. */
     size_t bytes = e->n_recipients * sizeof(*e->recipients) + ERAB_ID_SIZE + ERAB_HASH_SIZE + e->header.size +
-                   e->body.size + e->signature.size + strlen(e->from) + 1;
+                   e->body.size + e->signature.size + strlen(e->from) + 1 + (e->ended ? ERAB_ID_SIZE : 0);
     for (size_t i = 0; i < e->n_recipients; i++)
         bytes += strlen(e->recipients[i].to) + 1;
     struct erabi_writer w;
@@ -334,6 +334,8 @@ int erabi_journal_put(struct erabi_journal *j, const struct erabi_journal_entry 
     op->entry.body = keep(&w, e->body.data, e->body.size);
     op->entry.signature = keep(&w, e->signature.data, e->signature.size);
     op->entry.from = keep_text(&w, e->from);
+    if (e->ended)
+        op->entry.ended = keep(&w, e->ended, ERAB_ID_SIZE).data;
     assert(!w.bad);
     return enqueue(j, op);
 }

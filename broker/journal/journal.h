@@ -31,6 +31,7 @@ struct erabi_journal_entry {
     enum erab_reason reason;
     uint64_t expires_at_ms;
     uint64_t keep_until_ms; /* of orders: the end of the window; the later of the two counts */
+    const uint8_t *ended; /* the order that this message cancels: marked so in the same commit; NULL: none */
     struct erabi_journal_recipient *recipients;
     size_t n_recipients;
     bool group; /* the recipients' states are kept as well, until erabi_journal_members_done */

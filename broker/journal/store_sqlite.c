@@ -283,6 +283,8 @@ int erabi_store_put(struct erabi_store *s, int64_t row, const struct erabi_journ
         bind_number(st, 4, e->expires_at_ms);
         r = run(st);
     }
+    if (r == 0 && e->ended)
+        r = erabi_store_cancelled(s, e->ended);
     return r;
 }
 

@@ -285,6 +285,22 @@ static void a_settled_recipient_leaves_the_outbox_and_the_mark_stays(void **stat
     closed(j);
 }
 
+static void a_cancel_and_the_end_of_its_order_are_one_commit(void **state)
+{
+    struct erabi_journal *j = opened();
+    int64_t row;
+    const uint8_t order[ERAB_ID_SIZE] = {1}, id[ERAB_ID_SIZE] = {2}, hash[ERAB_HASH_SIZE] = {2};
+    put(j, 1, 100, &row);
+    struct erabi_journal_entry cancel = {.id = id, .hash = hash, .from = "alder", .type = ERAB_DISPATCH_CANCEL,
+                                         .state = ERAB_ACCEPTED, .expires_at_ms = 100, .ended = order};
+    assert_int_equal(erabi_journal_put(j, &cancel, NULL, NULL), 0);
+    closed(j);
+    j = opened();
+    assert_int_equal(load(j, 50), 0);
+    assert_int_equal(seen.cancelled, 1);
+    closed(j);
+}
+
 static void revocations_and_states_survive(void **state)
 {
     struct erabi_journal *j = opened();
@@ -405,6 +421,7 @@ int main(void)
         T(members_of_a_group_keep_their_states_until_all_is_told),
         T(what_is_put_during_a_load_is_kept),
         T(a_settled_recipient_leaves_the_outbox_and_the_mark_stays),
+        T(a_cancel_and_the_end_of_its_order_are_one_commit),
         T(revocations_and_states_survive),
         T(a_full_queue_says_so),
         T(a_database_in_use_is_refused),
