@@ -26,6 +26,15 @@ static bool belongs(const struct erabi_attachment *attachment, enum erab_interfa
     return !local && (attachment->interfaces == 0 || (attachment->interfaces >> interface & 1));
 }
 
+/* A newcomer is being answered on another connection of its seed: an ERROR on this one would look like the answer. */
+static bool is_enrolling(const struct erabi_broker *broker, const uint8_t key[ERABI_KEY_SIZE])
+{
+    for (const struct erabi_session *s = broker->sessions; s; s = s->next)
+        if (!s->cut && s->enrolling && sodium_memcmp(erabi_connection_key(s->connection), key, ERABI_KEY_SIZE) == 0)
+            return true;
+    return false;
+}
+
 static enum erabi_admission on_key(void *user, struct erabi_listener *listener, const uint8_t key[ERABI_KEY_SIZE],
                                    const char *address, enum erab_reason *reason)
 {
@@ -34,7 +43,7 @@ static enum erabi_admission on_key(void *user, struct erabi_listener *listener, 
     bool seed;
     *reason = erabi_registry_admits(broker->registry, key, erabi_now_ms(&broker->loop), &seed);
     if (*reason)
-        return *reason == ERAB_REASON_NOT_APPROVED ? ERABI_PUT_OFF : ERABI_REFUSE;
+        return *reason == ERAB_REASON_NOT_APPROVED || is_enrolling(broker, key) ? ERABI_PUT_OFF : ERABI_REFUSE;
     const struct erabi_attachment *attachment = erabi_registry_key(broker->registry, key);
     if (!belongs(attachment, gate_of(listener)->interface)) {
         *reason = ERAB_REASON_WRONG_INTERFACE;

@@ -131,6 +131,16 @@ def a_second_registration_on_the_same_connection_is_refused(s):
     s.refused(c, c.message("registration", "coordinator.rest", registration(second), category=5), "invitation-used")
 
 
+def a_seed_that_is_being_answered_is_put_off_on_its_other_connections(s):
+    operators(s, "hana")
+    invite(s)
+    first = new_keys(s)
+    c = seeded(s, first["sign_secret"])
+    assert c.request(c.message("registration", "coordinator.rest", registration(first), category=5))["state"] == "delivered"
+    seeded(s, bind=False)
+    s.audited(what="connection", verdict="refused", reason="invitation-used", detail="key put off")
+
+
 def a_seed_may_do_nothing_but_register(s):
     operators(s, "hana")
     invite(s)
