@@ -183,6 +183,23 @@ def a_policy_taken_out_refuses_from_the_next_message_on(s):
     assert alder.request(alder.message("opt", "coordinator.rest", opt()))["state"] == "delivered"
 
 
+def a_policy_with_other_options_judges_the_next_message_on_the_same_connections(s):
+    app = s.app()
+    s.client("alder", "r3")
+    assert app.request(app.message("dispatch", "alder", dispatch(order="before", kw=-100.0)))["state"] == "accepted"
+    policies = s.broker.config["policies"]
+    s.broker.config["policies"] = policies + [{"name": "safety", "options": {"rules": ["type=dispatch max_kw=50 min_kw=-50"]}}]
+    code, report = reload(s)
+    assert code == 0, report
+    s.refused(app, app.message("dispatch", "alder", dispatch(order="after", kw=-100.0)), "out-of-range")
+    assert app.request(app.message("dispatch", "alder", dispatch(order="small", kw=-10.0)))["state"] == "accepted"
+    assert opened(s, "alder") == 2 and opened(s, "rest.app") == 2, "the connections of before"
+    s.broker.config["policies"] = policies + [{"name": "safety", "options": {"rules": ["type=dispatch max_kw=lots"]}}]
+    code, report = reload(s)
+    assert code == 1 and any("lots" in e for e in report["errors"]), report
+    s.refused(app, app.message("dispatch", "alder", dispatch(order="still", kw=-100.0)), "out-of-range")
+
+
 def reloads_under_load_lose_nothing(s):
     app, alder = s.app(), s.client("alder", "r3")
     orders = [app.message("dispatch", "alder", dispatch(order=f"o-{i}")) for i in range(200)]
