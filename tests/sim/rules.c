@@ -294,9 +294,21 @@ void rules_tap(void *user, uint32_t stream, unsigned from, unsigned to, const ui
 
 /* ---- at the end, when all is healed and every deadline is over ---- */
 
+/* What waited for a party that is revoked is told so at once, and not only when its time is over. */
+static void check_revoked(struct world *w, const struct message *m)
+{
+    char text[160];
+    uint64_t revoked_ms = sim_wall_ms(NULL) - (sim_us() - w->revoked_us) / 1000;
+    if (!w->revoked_us || w->count.crashes || m->wanted != 1u << BIRCH || !m->accepted || m->got)
+        return;
+    if (m->told == ERAB_EXPIRED && m->issued_ms + 5000 < revoked_ms && m->expires_ms > revoked_ms + 5000)
+        rule_broken(w, "%s expired in the queue of a revoked party", label(m, text));
+}
+
 static void check_fate(struct world *w, const struct message *m)
 {
     char text[160];
+    check_revoked(w, m);
     if (!m->accepted || cut_off(w, m) || erab_type_lane(m->type) == ERAB_LANE_TELEMETRY)
         return;
     if (((m->got | m->ended_for) & m->wanted) != m->wanted && !m->ended)

@@ -207,7 +207,7 @@ static void on_act(void *arg)
 
 /* ---- what goes wrong ---- */
 
-enum fault { BREAK, PARTITION, CRASH, REVIVE, REVOKE, CLOCK, SLOW, TRIP, TRIPPED, CLOSE };
+enum fault { BREAK, PARTITION, CRASH, REVIVE, REVOKE, APART, CLOCK, SLOW, TRIP, TRIPPED, CLOSE };
 
 static unsigned any_pair(struct world *w, unsigned *other)
 {
@@ -267,6 +267,11 @@ static void on_fault(void *arg)
         if (world_close(w) < 0) /* the broker is down: the operator asks again */
             plan(w, sim_us() + 1000000, CLOSE, 0);
         break;
+    case APART:
+        w->count.breaks++;
+        sim_break(BIRCH, world_node_of_broker(COORDINATOR));
+        sim_partition(BIRCH, world_node_of_broker(COORDINATOR), sim_us() + 5000000);
+        break;
     case CLOCK: /* back, or ahead by less than the broker distrusts */
         world_set_clock(w, d->which, (int64_t)sim_random(6001) - 4000);
         break;
@@ -306,8 +311,12 @@ void story_plan(struct world *w)
         if (slow)
             plan(w, at, SLOW, 0);
     }
-    if (sim_chance(4))
-        plan(w, 5000000 + (uint64_t)sim_random(20000) * 1000, REVOKE, 0);
+    if (sim_chance(4)) {
+        uint64_t at = 5000000 + (uint64_t)sim_random(20000) * 1000;
+        if (sim_chance(2)) /* so that something waits for it */
+            plan(w, at - 3000000, APART, 0);
+        plan(w, at, REVOKE, 0);
+    }
     if (sim_chance(3))
         plan(w, 2000000 + (uint64_t)sim_random(22000) * 1000, TRIP, 0);
 }
