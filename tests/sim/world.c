@@ -354,7 +354,8 @@ int world_close(struct world *w)
 {
     if (operate(w, "breaker-close", birch_link()) < 0)
         return -1;
-    w->closed_us = sim_us();
+    if (!w->closed_us)
+        w->closed_us = sim_us();
     return 0;
 }
 
