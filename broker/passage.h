@@ -46,15 +46,6 @@ struct passage {
 
 /* Addressed to this broker's owner: by name, or as the member of a group of the broker above an uplink. */
 bool erabi_passage_to_owner(const struct passage *p);
-/* Goes on from the step at the cursor. */
-void erabi_passage_run(struct passage *p);
-/* Asks the policies about one link: its reason is set now, or later (n_waiting counts it). */
-void erabi_passage_ask(struct passage *p, struct link *link);
-/* What is kept or waits is remembered, so that the same bytes again are not taken twice, and owns its bytes. A receipt
- * is not remembered: it may come again. False: no room. */
-bool erabi_passage_hold(struct passage *p);
-/* Time has passed for what had to wait: what was checked before is checked again. NONE: it may go on. */
-enum erab_reason erabi_passage_look_again(const struct passage *p);
 /* Where this broker is neither end, it carries what tells of a person only closed (PROTOCOL.md, section 2.2). */
 bool erabi_passage_must_seal(const struct passage *p, const struct link *link);
 /* What it takes of a packet, and of a queue. */

@@ -1,7 +1,8 @@
 /* The path of a message through the broker. Loop thread.
  *
- *   session: decode, from, deadline, replay, signature -> route (groups become links), parent
- *     -> per link: flow, policy, breaker -> journal (message and outbox rows, one commit) -> receipt -> outbox
+ *   session: decode, from, deadline, replay, signature -> route (groups become links)
+ *     -> per link: flow, policies (now or later), breaker, room -> parent -> journal (message and outbox rows, one
+ *     commit) -> receipt -> outbox
  *
  * Nothing bypasses it: adapters, local applications and uplinks send through the same steps. */
 #ifndef ERABI_PIPELINE_H

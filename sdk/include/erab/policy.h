@@ -22,7 +22,7 @@ extern "C" {
 
 enum { ERAB_STAGE_CONNECT = 1, ERAB_STAGE_INGRESS = 2, ERAB_STAGE_EGRESS = 4, ERAB_STAGE_ADMIN = 8 };
 enum { ERAB_NEEDS_BODY = 1 };
-enum { ERAB_POLICY_CACHEABLE = 1 }; /* same link, type, category, signed, exercise: same verdict */
+enum { ERAB_POLICY_CACHEABLE = 1 }; /* see above */
 enum erab_vote { ERAB_ABSTAIN, ERAB_ALLOW, ERAB_DENY, ERAB_PENDING };
 
 struct erab_policy_request {
