@@ -238,7 +238,7 @@ static void turn(struct world *w)
 /* The bound only ends a broken test. */
 #define until(w, condition)                                             \
     do {                                                                \
-        for (unsigned turn_ = 0; turn_ < 6000 && !(condition); turn_++) \
+        for (unsigned turn_ = 0; turn_ < 12000 && !(condition); turn_++) \
             turn(w);                                                    \
         assert_true(condition);                                         \
     } while (0)
