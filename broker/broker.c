@@ -21,6 +21,7 @@ void erabi_broker_say(void *user, const char *format, ...)
     va_start(args, format);
     vsnprintf(text, sizeof(text), format, args);
     va_end(args);
+    erabi_plain_text(text, strlen(text));
     broker->log(broker->log_user, ERAB_BROKER_EVENT, text);
 }
 

@@ -13,7 +13,7 @@ static void take_vote(struct passage *p, struct link *link, const struct erabi_p
     p->detail = p->kept_detail;
     if (erab_type_lane(p->header.type) != ERAB_LANE_TELEMETRY)
         erabi_record_verdict(p->pipeline->audit, &p->header, link->to->id, vote->policy, link->reason, p->section,
-                             p->detail);
+                             p->detail, p->attachment->name);
 }
 
 static void on_vote(void *user, const struct erabi_policy_answer *vote)

@@ -361,7 +361,7 @@ static enum step step_accept(struct passage *p)
     for (size_t i = 0; i < p->n_links; i++)
         if (p->links[i].reason && p->n_links > 1)
             erabi_record_link(pipeline->audit, &p->header, p->links[i].to ? p->links[i].to->id : "",
-                              p->links[i].reason);
+                              p->links[i].reason, p->attachment->name);
     if (p->header.type == ERAB_RECEIPT)
         return NEXT;
     erabi_followup_order(pipeline, p->known);
@@ -408,7 +408,8 @@ static enum step step_deliver(struct passage *p)
         link->held = false;
         if (erabi_breakers_push(pipeline, link->target, p->parcel, link->row, link->to, link->interface,
                                 ERABI_PUSH_HELD) < 0) {
-            erabi_record_link(pipeline->audit, &p->header, link->to->id, ERAB_REASON_QUEUE_FULL);
+            erabi_record_link(pipeline->audit, &p->header, link->to->id, ERAB_REASON_QUEUE_FULL,
+                              p->attachment->name);
             continue; /* what is stored stays so: told to the sender after a restart */
         }
         erabi_target_pump(link->target, pipeline->loop->mono_ms, erabi_now_ms(pipeline->loop));

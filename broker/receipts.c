@@ -14,8 +14,10 @@
 static void push(struct erabi_pipeline *pipeline, struct erabi_target *target, struct erabi_parcel *parcel,
                  uint32_t party, int64_t row)
 {
+    const struct erabi_attachment *attachment = target->attachment;
     if (erabi_target_push(target, parcel, party, row, ERABI_PUSH_CHECKED) < 0)
-        erabi_record_link(pipeline->audit, &parcel->header, parcel->header.to, ERAB_REASON_QUEUE_FULL);
+        erabi_record_link(pipeline->audit, &parcel->header, parcel->header.to, ERAB_REASON_QUEUE_FULL,
+                          attachment->name);
     erabi_target_pump(target, pipeline->loop->mono_ms, erabi_now_ms(pipeline->loop));
 }
 

@@ -33,18 +33,24 @@ void erabi_record_message(struct erabi_audit *audit, const char *what, const str
         FIELD("parent_hash", parent_digest),
     };
     size_t n = sizeof(fields) / sizeof(fields[0]);
-    erabi_audit_write(audit, what, fields, header->has_parent ? n : n - 2);
+    n = header->has_parent ? n : n - 2;
+    struct erabi_audit_kind kind = {by, verdict, erab_reason_code(reason)};
+    if (strcmp(what, "refused") == 0)
+        erabi_audit_write_counted(audit, what, &kind, fields, n);
+    else
+        erabi_audit_write(audit, what, fields, n);
 }
 
 void erabi_record_link(struct erabi_audit *audit, const struct erab_header *header, const char *to,
-                       enum erab_reason reason)
+                       enum erab_reason reason, const char *by)
 {
     char id[37];
     erab_id_text(header->id, id);
     struct erabi_audit_field fields[] = {
         FIELD("id", id), FIELD("from", header->from), FIELD("to", to), FIELD("reason", erab_reason_code(reason)),
     };
-    erabi_audit_write(audit, "link-refused", fields, sizeof(fields) / sizeof(fields[0]));
+    struct erabi_audit_kind kind = {by, "", erab_reason_code(reason)};
+    erabi_audit_write_counted(audit, "link-refused", &kind, fields, sizeof(fields) / sizeof(fields[0]));
 }
 
 void erabi_record_shed(struct erabi_audit *audit, const char *peer, const char *from, uint64_t n,
@@ -60,7 +66,8 @@ void erabi_record_shed(struct erabi_audit *audit, const char *peer, const char *
 }
 
 void erabi_record_verdict(struct erabi_audit *audit, const struct erab_header *header, const char *to,
-                          const char *policy, enum erab_reason reason, const char *section, const char *detail)
+                          const char *policy, enum erab_reason reason, const char *section, const char *detail,
+                          const char *by)
 {
     char id[37];
     erab_id_text(header->id, id);
@@ -73,7 +80,8 @@ void erabi_record_verdict(struct erabi_audit *audit, const struct erab_header *h
         FIELD("section", section),
         FIELD("detail", detail),
     };
-    erabi_audit_write(audit, "verdict", fields, sizeof(fields) / sizeof(fields[0]));
+    struct erabi_audit_kind kind = {by, "", erab_reason_code(reason)};
+    erabi_audit_write_counted(audit, "verdict", &kind, fields, sizeof(fields) / sizeof(fields[0]));
 }
 
 void erabi_record_connection(struct erabi_audit *audit, const char *verdict, const char *peer, const char *interface,
@@ -91,7 +99,8 @@ void erabi_record_connection(struct erabi_audit *audit, const char *verdict, con
         FIELD("reason", erab_reason_code(reason)),
         FIELD("detail", detail ? detail : ""),
     };
-    erabi_audit_write(audit, "connection", fields, sizeof(fields) / sizeof(fields[0]));
+    struct erabi_audit_kind kind = {peer, verdict, erab_reason_code(reason)};
+    erabi_audit_write_counted(audit, "connection", &kind, fields, sizeof(fields) / sizeof(fields[0]));
 }
 
 void erabi_record_breaker(struct erabi_audit *audit, const struct erabi_link *link, const char *owner, const char *by)

@@ -11,15 +11,17 @@
 void erabi_record_message(struct erabi_audit *audit, const char *what, const struct erab_header *header,
                           const uint8_t hash[ERAB_HASH_SIZE], const char *verdict, enum erab_reason reason,
                           const char *section, const char *by);
-/* One member of a group that did not get it. */
+/* One member of a group that did not get it. `by`, here and below: the attachment whose doing it is; of refusals and
+ * connections no peer gets more than so many records a second, see erabi_audit_write_counted. */
 void erabi_record_link(struct erabi_audit *audit, const struct erab_header *header, const char *to,
-                       enum erab_reason reason);
+                       enum erab_reason reason, const char *by);
 /* Telemetry of a party that was not taken or not delivered, a second's worth. */
 void erabi_record_shed(struct erabi_audit *audit, const char *peer, const char *from, uint64_t n,
                        enum erab_reason reason);
 /* A policy refused it on this link. */
 void erabi_record_verdict(struct erabi_audit *audit, const struct erab_header *header, const char *to,
-                          const char *policy, enum erab_reason reason, const char *section, const char *detail);
+                          const char *policy, enum erab_reason reason, const char *section, const char *detail,
+                          const char *by);
 void erabi_record_connection(struct erabi_audit *audit, const char *verdict, const char *peer, const char *interface,
                              const char *address, const uint8_t *key, enum erab_reason reason, const char *detail);
 /* What became of an adapter's process: started, ready, hung, ended, incident ... */

@@ -29,9 +29,7 @@ void runner_log(erab_self *self, enum erab_log_level level, const char *text)
     size_t n = strnlen(text, sizeof line - 1);
     erabi_copy_bytes(line, text, n);
     line[n] = '\0';
-    for (char *c = line; *c; c++) /* one line, and nothing that a terminal would obey */
-        if ((unsigned char)*c < ' ' || *c == 127)
-            *c = '?';
+    erabi_plain_text(line, n); /* one line, and nothing that a terminal would obey */
     fprintf(stderr, "%s %s: %s\n", (unsigned)level <= ERAB_LOG_DEBUG ? names[level] : names[0],
             self->document.instance, line);
 }

@@ -5,6 +5,8 @@
 #include <stdio.h>
 #include <unistd.h>
 
+#include "base/cursor.h"
+
 #define WINDOW_MS    10000u
 #define LINES_MAX    300u /* in a window */
 #define DRAIN_READS  16
@@ -39,6 +41,7 @@ static void end_line(struct logs *logs)
 {
     if (logs->lines < LINES_MAX) {
         logs->lines++;
+        erabi_plain_text(logs->line, logs->used);
         fprintf(stderr, "%s| %.*s\n", logs->name, (int)logs->used, logs->line);
     } else {
         logs->dropped++;
@@ -53,7 +56,7 @@ static void take(struct logs *logs, char c)
             end_line(logs);
         logs->cut = false;
     } else if (!logs->cut) {
-        logs->line[logs->used++] = (unsigned char)c < ' ' || c == 127 ? '?' : c;
+        logs->line[logs->used++] = c;
         if (logs->used == sizeof logs->line) {
             end_line(logs);
             logs->cut = true;

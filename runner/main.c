@@ -112,7 +112,8 @@ static int connect_client(erab_self *self)
                                     .n_trusted = self->document.n_trusted,
                                     .callbacks = &callbacks,
                                     .user = self,
-                                    .software = "erab-runner"};
+                                    .software = "erab-runner",
+                                    .parties = (const char *const *)self->document.parties};
     for (size_t i = 0; i < ERAB_KEY_SIZE; i++)
         o.server_key[i] = self->document.server_key[i];
     snprintf(o.hub, sizeof o.hub, "%s", self->document.hub);

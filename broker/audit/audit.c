@@ -10,12 +10,15 @@
 
 #include <sodium.h>
 
+#include "audit/counted.h"
 #include "audit/line.h"
 #include "base/cleanup.h"
 #include "base/clock.h"
 #include "base/cursor.h"
 
 #define BUFFER_SIZE (1u << 20)
+#define SHORT_TEXT  512u
+#define SECOND_MS   1000u
 #define TAIL_SIZE   (4u * ERABI_AUDIT_LINE_MAX)
 
 struct erabi_audit {
@@ -28,6 +31,8 @@ struct erabi_audit {
     void (*on_head)(void *user, const struct erabi_audit_head *head);
     void *user;
     struct erabi_writer buffer;
+    struct erabi_counted *counted; /* of the second that began at: */
+    uint64_t second_ms;
 };
 
 static bool frame_name(const char *name)
@@ -39,12 +44,18 @@ static bool frame_name(const char *name)
     return false;
 }
 
-static json_t *text_value(const char *text)
+/* At most `cap` bytes of it; hex digits when it is no UTF-8 or holds the one control character that JSON leaves. */
+static json_t *text_value(const char *text, size_t cap)
 {
-    json_t *value = json_string(text); /* NULL when it is no UTF-8 */
+    size_t n = strnlen(text, cap);
+    json_t *value = NULL;
+    bool whole = text[n] == '\0';
+    for (size_t cut = 0; !memchr(text, 127, n) && !value && cut < (whole ? 1 : 4) && cut <= n; cut++)
+        value = json_stringn(text, n - cut); /* NULL when it is no UTF-8; a cut may have halved a character */
     if (value)
         return value;
-    size_t n = strnlen(text, 4096);
+    if (n > 4096)
+        n = 4096;
     _free_ char *hex = malloc(2 * n + 1);
     return hex ? json_string(sodium_bin2hex(hex, 2 * n + 1, (const unsigned char *)text, n)) : NULL;
 }
@@ -54,14 +65,14 @@ static int set(json_t *json, const char *name, json_t *value)
     return json_object_set_new(json, name, value) < 0 ? -ENOMEM : 0;
 }
 
-static int add_fields(json_t *json, const struct erabi_audit_field *fields, size_t n)
+static int add_fields(json_t *json, const struct erabi_audit_field *fields, size_t n, size_t cap)
 {
     for (size_t i = 0; i < n; i++) {
         if (frame_name(fields[i].name) || json_object_get(json, fields[i].name))
             return -EINVAL;
         if (!fields[i].text && fields[i].number > INT64_MAX)
             return -EINVAL;
-        json_t *value = fields[i].text ? text_value(fields[i].text) : json_integer((json_int_t)fields[i].number);
+        json_t *value = fields[i].text ? text_value(fields[i].text, cap) : json_integer((json_int_t)fields[i].number);
         if (set(json, fields[i].name, value) < 0)
             return -ENOMEM;
     }
@@ -70,7 +81,7 @@ static int add_fields(json_t *json, const struct erabi_audit_field *fields, size
 
 /* The record's text without its hash, for free(); NULL with *fault set. */
 static char *record_text(const struct erabi_audit *a, const char *what, const struct erabi_audit_field *fields, size_t n,
-                         int *fault)
+                         size_t cap, int *fault)
 {
     char prev[2 * ERAB_HASH_SIZE + 1];
     sodium_bin2hex(prev, sizeof(prev), a->hash, ERAB_HASH_SIZE);
@@ -81,8 +92,8 @@ static char *record_text(const struct erabi_audit *a, const char *what, const st
         set(json, "prev", json_string(prev)) == 0 &&
         set(json, "time_ms", json_integer((json_int_t)a->wall_ms)) == 0 &&
         set(json, "mono_ms", json_integer((json_int_t)a->mono_ms)) == 0 &&
-        set(json, "what", json_string(what)) == 0 && (*fault = add_fields(json, fields, n)) == 0) {
-        text = json_dumps(json, JSON_COMPACT);
+        set(json, "what", json_string(what)) == 0 && (*fault = add_fields(json, fields, n, cap)) == 0) {
+        text = json_dumps(json, JSON_COMPACT | JSON_ENSURE_ASCII); /* C1 and the like are escaped too */
         *fault = text ? 0 : -ENOMEM;
     }
     json_decref(json);
@@ -111,7 +122,11 @@ static int add_record(struct erabi_audit *a, const char *what, const struct erab
     if (a->failed)
         return -EIO;
     int fault;
-    _free_ char *text = record_text(a, what, fields, n, &fault);
+    _free_ char *text = record_text(a, what, fields, n, ERABI_AUDIT_LINE_MAX, &fault);
+    if (text && strlen(text) + 80 > ERABI_AUDIT_LINE_MAX) { /* a record with short texts rather than none */
+        free(text);
+        text = record_text(a, what, fields, n, SHORT_TEXT, &fault);
+    }
     if (!text)
         return fault;
     size_t size = strlen(text);
@@ -164,6 +179,22 @@ int erabi_audit_write(struct erabi_audit *a, const char *what, const struct erab
     if (r == 0 && a->every && a->since_head >= a->every)
         r = erabi_audit_sign_head(a);
     return r;
+}
+
+int erabi_audit_write_counted(struct erabi_audit *a, const char *what, const struct erabi_audit_kind *kind,
+                              const struct erabi_audit_field *fields, size_t n)
+{
+    return erabi_counted_take(a->counted, what, kind) ? erabi_audit_write(a, what, fields, n) : 0;
+}
+
+static void tell_more(void *user, const char *what, const struct erabi_audit_kind *kind, uint64_t records)
+{
+    struct erabi_audit_field fields[] = {{"of", what, 0},
+                                         {"peer", kind->peer, 0},
+                                         {"verdict", kind->verdict, 0},
+                                         {"reason", kind->reason, 0},
+                                         {"records", NULL, records}};
+    erabi_audit_write(user, "more", fields, sizeof(fields) / sizeof(fields[0]));
 }
 
 int erabi_audit_flush(struct erabi_audit *a, bool sync)
@@ -257,6 +288,7 @@ static void audit_free(struct erabi_audit *a)
         close(a->fd);
     sodium_memzero(a->secret, sizeof(a->secret));
     free(a->buffer.start);
+    erabi_counted_free(a->counted);
     free(a);
 }
 
@@ -274,7 +306,8 @@ int erabi_audit_open(struct erabi_audit **out, const char *path, const uint8_t *
         erabi_copy_bytes(a->secret, sign_secret, ERAB_SIGN_SECRET);
     a->buffer = erabi_writer(malloc(BUFFER_SIZE), BUFFER_SIZE);
     const char *why = "no memory";
-    int r = a->buffer.start ? take_file(a, path, &why) : -ENOMEM;
+    a->counted = erabi_counted_new();
+    int r = a->buffer.start && a->counted ? take_file(a, path, &why) : -ENOMEM;
     if (r < 0) {
         if (error)
             snprintf(error, error_size, "the audit log %s is not taken: %s (%s)", path, why, strerror(-r));
@@ -289,6 +322,10 @@ void erabi_audit_set_time(struct erabi_audit *a, uint64_t wall_ms, uint64_t mono
 {
     a->wall_ms = wall_ms;
     a->mono_ms = mono_ms;
+    if (mono_ms - a->second_ms < SECOND_MS)
+        return;
+    a->second_ms = mono_ms;
+    erabi_counted_end(a->counted, tell_more, a);
 }
 
 void erabi_audit_on_head(struct erabi_audit *a, void (*on_head)(void *user, const struct erabi_audit_head *head),
@@ -319,6 +356,7 @@ void erabi_audit_close(struct erabi_audit *a)
         return;
     if (!a->failed) {
         a->on_head = NULL;
+        erabi_counted_end(a->counted, tell_more, a);
         erabi_audit_sign_head(a);
         erabi_audit_flush(a, true);
     }

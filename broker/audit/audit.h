@@ -11,7 +11,8 @@
 struct erabi_audit;
 
 /* One member of a record. A NULL text means the number. Names of the frame (seq prev time_ms mono_ms what hash) are the
- * log's own and refused. Text that is no UTF-8 is written as its hex digits. */
+ * log's own and refused. Text that is no UTF-8 is written as its hex digits. When the
+ * record would be too long, each text is cut at 512 bytes. */
 struct erabi_audit_field {
     const char *name;
     const char *text;
@@ -30,13 +31,24 @@ struct erabi_audit_head {
  * in use (-EBUSY). `sign_secret` (may be NULL: no heads) is copied. `every` = records between heads (0 = never). */
 int erabi_audit_open(struct erabi_audit **out, const char *path, const uint8_t *sign_secret, uint64_t every, char *error,
                      size_t error_size);
-/* Once a loop turn: the times that the following records carry. */
+/* Once a loop turn: the times that the following records carry; tells what was counted in the second before. */
 void erabi_audit_set_time(struct erabi_audit *audit, uint64_t wall_ms, uint64_t mono_ms);
 /* Called for each signed head, to hand it to second parties. */
 void erabi_audit_on_head(struct erabi_audit *audit, void (*on_head)(void *user, const struct erabi_audit_head *head),
                          void *user);
 /* Adds one record to the buffer. 0; -EMSGSIZE; -EINVAL (field name); -EIO when the log has failed. */
 int erabi_audit_write(struct erabi_audit *audit, const char *what, const struct erabi_audit_field *fields, size_t n);
+/* The same for what somebody outside can cause as often as they like: of one kind, the first ERABI_AUDIT_ONE_BY_ONE
+ * of a second are written, the others counted and told in one record "more" when the second is over (by set_time or
+ * close). A NULL text is as "". 0 also when it was only counted. */
+#define ERABI_AUDIT_ONE_BY_ONE 20u
+struct erabi_audit_kind {
+    const char *peer; /* whose doing it is; not a name that they may choose */
+    const char *verdict;
+    const char *reason;
+};
+int erabi_audit_write_counted(struct erabi_audit *audit, const char *what, const struct erabi_audit_kind *kind,
+                              const struct erabi_audit_field *fields, size_t n);
 /* Once a loop turn: one write() of what was added; with `sync` also fdatasync. 0 or negative errno (then failed). */
 int erabi_audit_flush(struct erabi_audit *audit, bool sync);
 /* Adds a signed head now (also done by close). */

@@ -35,12 +35,15 @@ void erabi_config_error(struct erabi_config_errors *errors, const char *file, st
     size_t size = sizeof(errors->text[0]);
     int n = mark.line ? snprintf(text, size, "%s:%u:%u: ", file, mark.line, mark.column)
                       : snprintf(text, size, "%s: ", file);
-    if (n < 0 || (size_t)n >= size)
+    if (n < 0 || (size_t)n >= size) {
+        erabi_plain_text(text, strlen(text));
         return;
+    }
     va_list args;
     va_start(args, format);
     vsnprintf(text + n, size - (size_t)n, format, args);
     va_end(args);
+    erabi_plain_text(text, strlen(text)); /* file names, keys and values stand in it */
 }
 
 void erabi_yaml_free(struct erabi_yaml_node *node)

@@ -39,7 +39,7 @@ void erabi_client_kick(struct erab_client *client)
 
 static int copy_options(struct erab_client *c, const struct erab_client_options *o)
 {
-    c->options = *o;
+    erabi_copy_bytes(&c->options, o, o->size < sizeof *o ? o->size : sizeof *o); /* an older caller knows less of it */
     if (o->callbacks) /* what an older caller does not know stays NULL */
         erabi_copy_bytes(&c->callbacks, o->callbacks,
                          o->callbacks->size < sizeof c->callbacks ? o->callbacks->size : sizeof c->callbacks);
@@ -95,7 +95,7 @@ static int open_all(struct erab_client *c)
 
 static bool options_valid(const struct erab_client_options *o)
 {
-    if (o->size < sizeof *o || !o->endpoint || !o->identity || o->n_trusted > 4096 || (o->n_trusted && !o->trusted) ||
+    if (o->size < offsetof(struct erab_client_options, parties) || !o->endpoint || !o->identity || o->n_trusted > 4096 || (o->n_trusted && !o->trusted) ||
         (o->callbacks && o->callbacks->size < offsetof(struct erab_client_callbacks, on_card)))
         return false;
     if (strncmp(o->endpoint, "tcp://", 6) != 0 && strncmp(o->endpoint, "ipc://", 6) != 0)

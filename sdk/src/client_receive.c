@@ -116,6 +116,19 @@ static void hand_over(struct link *l, const struct erab_message *m, uint64_t now
         answer(l, m, ERAB_DELIVERED, ERAB_REASON_NONE);
 }
 
+/* A signed order to somebody else stays signed: what is not addressed to us is not ours to act on or to answer. */
+static bool for_us(const struct erab_client *c, const char *to)
+{
+    const char *const *parties = c->options.parties;
+    if (to[0] == '@' || (!parties && !c->options.sign))
+        return true;
+    if (!parties)
+        return strcmp(to, c->identity.party) == 0;
+    while (*parties && strcmp(*parties, to) != 0)
+        parties++;
+    return *parties != NULL;
+}
+
 static void take_message(struct link *l, const struct erab_header *h, const struct erabi_envelope *e, uint64_t now)
 {
     struct erab_message m = {.header = h,
@@ -171,7 +184,7 @@ void erabi_client_packet(struct link *l, struct erabi_slice packet)
         bool telemetry = erab_type_lane(h.type) == ERAB_LANE_TELEMETRY;
         if (h.type == ERAB_PING || (h.type == ERAB_RECEIPT && !telemetry))
             take_control(l, &h, e, now);
-        else if (telemetry == (l->group == ERAB_LANES_TELEMETRY))
+        else if (telemetry == (l->group == ERAB_LANES_TELEMETRY) && for_us(c, h.to))
             take_message(l, &h, e, now);
     }
 }

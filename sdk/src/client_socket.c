@@ -10,6 +10,7 @@
 #include "client_internal.h"
 
 #define REJECTED_MS 60000u
+#define LOST_MS     15000u /* longer than libzmq waits between two attempts */
 #define EVENTS                                                                                               \
     (ZMQ_EVENT_HANDSHAKE_SUCCEEDED | ZMQ_EVENT_HANDSHAKE_FAILED_AUTH | ZMQ_EVENT_HANDSHAKE_FAILED_PROTOCOL |   \
      ZMQ_EVENT_DISCONNECTED | ZMQ_EVENT_CLOSED)
@@ -116,6 +117,11 @@ void erabi_link_lost(struct link *l)
     erabi_queue_resend(l);
 }
 
+static bool same_server(const struct link *l)
+{
+    return sodium_memcmp(l->server_key, l->client->options.server_key, ERAB_KEY_SIZE) == 0;
+}
+
 /* One event, read from the first frame: 2 bytes event and 4 bytes value in the machine's order. */
 static void monitor_event(struct link *l, uint16_t event)
 {
@@ -124,6 +130,8 @@ static void monitor_event(struct link *l, uint16_t event)
         erabi_link_lost(l);
         l->up = l->ping_due = true;
         l->rejected = false;
+        if (same_server(l))
+            l->replace_at = 0;
         l->heard_at = erabi_client_monotonic();
         break;
     case ZMQ_EVENT_HANDSHAKE_FAILED_AUTH:
@@ -136,8 +144,10 @@ static void monitor_event(struct link *l, uint16_t event)
     default:
         erabi_link_lost(l);
         /* The hub has told a newer server key since: libzmq would go on with the one it was given. */
-        if (sodium_memcmp(l->server_key, l->client->options.server_key, ERAB_KEY_SIZE) != 0 && !l->replace_at)
+        if (!same_server(l) && (!l->replace_at || !l->rejected))
             l->replace_at = erabi_client_monotonic();
+        else if (!l->replace_at) /* after some errors of its peer libzmq does not come back either */
+            l->replace_at = erabi_client_monotonic() + LOST_MS;
     }
 }
 

@@ -81,6 +81,8 @@ struct erab_client_options {
     uint32_t ping_ms;                       /* application sign of life [10,000] */
     uint64_t (*now_ms)(void *user);         /* wall clock, NULL: CLOCK_REALTIME */
     const char *software;                   /* told to the broker, may be NULL */
+    const char *const *parties;             /* whose messages are taken, NULL-terminated, borrowed; NULL: the identity's party
+                                               when `sign`, else anybody's. Messages to groups are always taken */
 };
 
 /* 0 or a negative errno. Connecting begins at once and goes on for ever. */

@@ -141,3 +141,31 @@ void erabi_copy_bytes(void *to, const void *from, size_t n)
     if (n)
         memcpy(to, from, n);
 }
+
+/* The bytes of the UTF-8 character that begins here; 0: none does. */
+static size_t character(const unsigned char *c, size_t n)
+{
+    size_t size = c[0] < 0x80 ? 1 : c[0] >= 0xc2 && c[0] < 0xe0 ? 2 : c[0] >= 0xe0 && c[0] < 0xf0 ? 3
+                : c[0] >= 0xf0 && c[0] < 0xf5                   ? 4
+                                                                : 0;
+    if (size == 0 || size > n)
+        return 0;
+    for (size_t i = 1; i < size; i++)
+        if (c[i] >> 6 != 2)
+            return 0;
+    bool overlong = (c[0] == 0xe0 && c[1] < 0xa0) || (c[0] == 0xf0 && c[1] < 0x90);
+    bool beyond = (c[0] == 0xed && c[1] >= 0xa0) || (c[0] == 0xf4 && c[1] >= 0x90);
+    return overlong || beyond ? 0 : size;
+}
+
+void erabi_plain_text(char *text, size_t n)
+{
+    unsigned char *c = (unsigned char *)text;
+    for (size_t i = 0; i < n;) {
+        size_t size = character(c + i, n - i);
+        bool control = size == 0 || c[i] < ' ' || c[i] == 127 || (c[i] == 0xc2 && c[i + 1] < 0xa0);
+        for (size_t k = 0; control && k < (size ? size : 1); k++)
+            c[i + k] = '?';
+        i += size ? size : 1;
+    }
+}

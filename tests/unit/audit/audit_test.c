@@ -219,6 +219,102 @@ static void a_trace_follows_parents_and_children_across_logs(void **state)
     json_decref(hops);
 }
 
+/* Records of a `what` (and, when not NULL, of a peer) in the log, and the sum of their `records`. */
+static int count(const char *what, const char *peer, json_int_t *sum)
+{
+    char line[ERABI_AUDIT_LINE_MAX + 2];
+    FILE *f = fopen(path, "r");
+    int n = 0;
+    *sum = 0;
+    while (fgets(line, sizeof(line), f)) {
+        json_t *json = json_loads(line, 0, NULL);
+        assert_non_null(json);
+        const char *said = json_string_value(json_object_get(json, "peer"));
+        if (strcmp(json_string_value(json_object_get(json, "what")), what) == 0 && (!peer || strcmp(said, peer) == 0)) {
+            n++;
+            *sum += json_integer_value(json_object_get(json, "records"));
+        }
+        json_decref(json);
+    }
+    fclose(f);
+    return n;
+}
+
+static void refuse(struct erabi_audit *a, const char *peer, const char *reason, int n)
+{
+    struct erabi_audit_field f[] = {{"peer", peer, 0}};
+    struct erabi_audit_kind kind = {peer, "refused", reason};
+    for (int i = 0; i < n; i++)
+        assert_int_equal(erabi_audit_write_counted(a, "refused", &kind, f, 1), 0);
+}
+
+static void a_flood_is_counted_and_others_are_written_all_the_same(void **state)
+{
+    struct erabi_audit *a = opened(0);
+    json_int_t more;
+    refuse(a, "alder", "quota", 100000);
+    refuse(a, "birch", "quota", 3);
+    erabi_audit_set_time(a, 2000, 1010);
+    erabi_audit_flush(a, false);
+    assert_int_equal(count("refused", "alder", &more), ERABI_AUDIT_ONE_BY_ONE);
+    assert_int_equal(count("refused", "birch", &more), 3);
+    assert_int_equal(count("more", "alder", &more), 1);
+    assert_int_equal(more, 100000 - ERABI_AUDIT_ONE_BY_ONE);
+    assert_int_equal(count("more", NULL, &more), 1);
+    refuse(a, "alder", "quota", 2); /* another second */
+    erabi_audit_close(a);
+    assert_int_equal(count("refused", "alder", &more), ERABI_AUDIT_ONE_BY_ONE + 2);
+    assert_int_equal(erabi_audit_verify(path, NULL, public_key, &result), 0);
+}
+
+static void a_flood_of_kinds_is_bounded_and_none_is_lost(void **state)
+{
+    struct erabi_audit *a = opened(0);
+    json_int_t more;
+    for (int i = 0; i < 20000; i++) {
+        char peer[16];
+        snprintf(peer, sizeof(peer), "p-%d", i);
+        refuse(a, peer, "quota", 1);
+    }
+    erabi_audit_close(a);
+    int written = count("refused", NULL, &more);
+    assert_true(written >= 1000 && written <= 2048 + (int)ERABI_AUDIT_ONE_BY_ONE);
+    assert_int_equal(count("more", NULL, &more), 1);
+    assert_int_equal(written + more, 20000);
+}
+
+static void no_text_breaks_a_line_or_reaches_a_terminal(void **state)
+{
+    static const char *const texts[] = {"a\nb\r\n", "\"},{\"seq\":1", "\x1b]0;x\a\x1b[2J", "\xc2\x9b" "31m",
+                                        "\x7f", "\xff\xfe", "\xe2\x80\xa8\xe2\x80\xae", "\\u0000", "\xed\xa0\x80"};
+    struct erabi_audit *a = opened(0);
+    for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++) {
+        struct erabi_audit_field f[] = {{"detail", texts[i], 0}};
+        assert_int_equal(erabi_audit_write(a, "message", f, 1), 0);
+    }
+    erabi_audit_close(a);
+    assert_int_equal(erabi_audit_verify(path, NULL, public_key, &result), 0);
+    assert_int_equal(result.records, 2 + sizeof(texts) / sizeof(texts[0]));
+    FILE *f = fopen(path, "r");
+    for (int c; (c = fgetc(f)) != EOF;)
+        assert_true(c == '\n' || (c >= ' ' && c < 127));
+    fclose(f);
+}
+
+static void a_record_with_too_long_texts_is_written_cut(void **state)
+{
+    static char text[2][70000];
+    for (size_t i = 0; i + 3 < sizeof(text[0]); i += 3)
+        memcpy(text[0] + i, "\xe3\x81\x82", 3);
+    memset(text[1], '\xff', sizeof(text[1]) - 1);
+    struct erabi_audit_field f[] = {{"detail", text[0], 0}, {"note", text[1], 0}, {"from", "alder", 0}};
+    struct erabi_audit *a = opened(0);
+    assert_int_equal(erabi_audit_write(a, "message", f, 3), 0);
+    erabi_audit_close(a);
+    assert_int_equal(erabi_audit_verify(path, NULL, public_key, &result), 0);
+    assert_int_equal(result.records, 3);
+}
+
 #define T(f) cmocka_unit_test_setup(f, fresh)
 
 int main(void)
@@ -236,6 +332,10 @@ int main(void)
         T(a_log_in_use_is_refused),
         T(a_members_name_of_the_frame_is_refused),
         T(a_failed_write_fails_the_log),
+        T(a_flood_is_counted_and_others_are_written_all_the_same),
+        T(a_flood_of_kinds_is_bounded_and_none_is_lost),
+        T(no_text_breaks_a_line_or_reaches_a_terminal),
+        T(a_record_with_too_long_texts_is_written_cut),
         T(a_trace_follows_parents_and_children_across_logs),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
