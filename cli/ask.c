@@ -73,8 +73,3 @@ int cli_tell(const struct cli *cli, json_t *answer)
     }
     return good ? EXIT_DONE : EXIT_REFUSED;
 }
-
-int cli_health(const struct cli *cli)
-{
-    return cli_tell(cli, cli_ask(cli->words[0], json_pack("{s:s}", "verb", "health")));
-}
