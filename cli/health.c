@@ -7,10 +7,10 @@
 static const struct {
     const char *code, *why;
 } reasons[] = {
-    {"clock", "the wall clock has jumped, so no lifetime can be believed; set it right: readiness returns when it runs "
-              "steadily"},
-    {"audit", "the audit log cannot be written, so nothing may happen; make room or mend the disk, then restart"},
-    {"storage", "the journal cannot be written, so nothing could be kept; make room or mend the disk: it is tried again"},
+    {"clock", "the system's clock went ahead by more than 60 s at once; set it right, or restart the broker if the new time is "
+              "the right one"},
+    {"audit", "the audit log cannot be written, so nothing may happen; free space or repair the disk, then restart"},
+    {"storage", "the journal cannot be written, so nothing could be kept; free space or repair the disk: it is tried once a second"},
 };
 
 static const char *why(const json_t *health)
@@ -25,6 +25,12 @@ static const char *why(const json_t *health)
 static long long number(const json_t *health, const char *name)
 {
     return (long long)json_integer_value(json_object_get(health, name));
+}
+
+static const char *interface_of(const json_t *part)
+{
+    const char *name = json_string_value(json_object_get(part, "interface"));
+    return name && strcmp(name, "none") != 0 ? name : "local";
 }
 
 static void print_names(const char *title, const json_t *names)
@@ -59,12 +65,12 @@ static void print_health(const json_t *h)
     printf("connections: %lld; packets: %lld in, %lld out, %lld refused\n", number(h, "connections"),
            number(h, "packets_in"), number(h, "packets_out"), number(h, "refused"));
     json_array_foreach(json_object_get(h, "listeners"), i, part)
-        printf("listener: %s %s\n", json_string_value(json_object_get(part, "interface")),
-               json_string_value(json_object_get(part, "endpoint")));
+        printf("listener: %s %s\n", interface_of(part), json_string_value(json_object_get(part, "endpoint")));
     json_array_foreach(json_object_get(h, "peers"), i, part)
-        printf("peer: %s on %s, %s\n", json_string_value(json_object_get(part, "peer")),
-               json_string_value(json_object_get(part, "interface")),
-               json_is_true(json_object_get(part, "bound")) ? "bound" : "not bound yet");
+        printf("peer: %s on %s, %s\n", json_string_value(json_object_get(part, "peer")), interface_of(part),
+               number(part, "lanes") == 1   ? "commands and control"
+               : number(part, "lanes") == 2 ? "telemetry"
+                                            : "not bound yet");
     printf("open breakers: %lld\n", number(h, "breakers_open"));
     print_names("isolated", json_object_get(h, "isolated"));
     print_parts("adapters", json_object_get(h, "adapters"));

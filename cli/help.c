@@ -16,6 +16,15 @@ static json_t *described(const struct cli_verb *v)
                      v->help, "least_words", v->least, "most_words", v->most, "options", options);
 }
 
+static json_t *all_options(void)
+{
+    json_t *list = json_array();
+    for (const struct cli_option *o = cli_options; o->name; o++)
+        json_array_append_new(list, json_pack("{s:s, s:s?, s:s?, s:s}", "name", o->name, "value", o->value, "choices",
+                                              o->choices, "help", o->help));
+    return list;
+}
+
 static void print_options(const char *noun)
 {
     printf("\noptions:\n");
@@ -56,7 +65,7 @@ int cli_help_noun(const struct cli *cli, const char *noun)
         return cli_refuse(cli, EXIT_USAGE, error);
     }
     if (cli->json) {
-        cli_print(json_pack("{s:b, s:o}", "ok", 1, "verbs", list));
+        cli_print(json_pack("{s:b, s:o, s:o}", "ok", 1, "verbs", list, "options", all_options()));
         return EXIT_DONE;
     }
     json_decref(list);

@@ -150,33 +150,24 @@ static int wrong_words(const struct cli *cli, const struct cli_verb *v)
     return cli_refuse(cli, EXIT_USAGE, error);
 }
 
-static const char *next_option(void *user)
-{
-    struct {
-        const struct cli_option *at;
-        const struct cli_verb *verb;
-    } *of = user;
-    while (of->at->name && !cli_option_of(of->verb, of->at->name))
-        of->at++;
-    return of->at->name ? of->at++->name : NULL;
-}
-
-static int run(struct cli *cli, const struct cli_verb *v, const char *const given[])
+static int not_of(const struct cli *cli, const struct cli_verb *v, const char *option)
 {
     char error[512];
-    struct {
-        const struct cli_option *at;
-        const struct cli_verb *verb;
-    } of = {cli_options, v};
+    size_t n = (size_t)snprintf(error, sizeof(error), "%s%s%s takes no %s; it takes:", v->noun, v->verb ? " " : "",
+                                v->verb ? v->verb : "", option);
+    for (const struct cli_option *o = cli_options; o->name && n < sizeof(error); o++)
+        if (cli_option_of(v, o->name))
+            n += (size_t)snprintf(error + n, sizeof(error) - n, " %s", o->name);
+    return cli_refuse(cli, EXIT_USAGE, error);
+}
+
+static int run(const struct cli *cli, const struct cli_verb *v, const char *const given[])
+{
     if (cli->n < v->least || cli->n > v->most)
         return wrong_words(cli, v);
-    for (; *given; given++) {
-        if (cli_option_of(v, *given))
-            continue;
-        snprintf(error, sizeof(error), "%s%s%s takes no %s; did you mean %s? ('erab help %s' shows all)", v->noun,
-                 v->verb ? " " : "", v->verb ? v->verb : "", *given, cli_nearest(*given, next_option, &of), v->noun);
-        return cli_refuse(cli, EXIT_USAGE, error);
-    }
+    for (; *given; given++)
+        if (!cli_option_of(v, *given))
+            return not_of(cli, v, *given);
     if (sodium_init() < 0)
         return cli_refuse(cli, EXIT_REFUSED, "no random numbers from this system");
     return v->run(cli);

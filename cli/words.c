@@ -86,9 +86,9 @@ const char *cli_nearest(const char *word, const char *(*next)(void *user), void 
     const char *best = "";
     size_t least = SIZE_MAX;
     for (const char *name; (name = next(user));) {
-        size_t d = 2 * distance(word, name);
+        size_t d = 2 * distance(word, name) + (*word != *name); /* of two, the one that begins alike */
         if (*word && strncmp(name, word, strlen(word)) == 0) /* it was cut short */
-            d = 1;
+            d = 0;
         if (d < least) {
             least = d;
             best = name;
@@ -113,6 +113,15 @@ static const struct cli_option *find(const char *word, size_t n)
     return NULL;
 }
 
+static bool one_of(const char *choices, const char *value)
+{
+    size_t n = strlen(value);
+    for (const char *at = choices; (at = strstr(at, value)); at++)
+        if ((at == choices || at[-1] == ' ') && (at[n] == ' ' || at[n] == '\0'))
+            return true;
+    return false;
+}
+
 /* `--name value`, `--name=value` or a flag at argv[*i]. */
 static bool take(struct cli *cli, int argc, char **argv, int *i, const char *given[], int *n_given, char error[512])
 {
@@ -135,6 +144,10 @@ static bool take(struct cli *cli, int argc, char **argv, int *i, const char *giv
         value = argv[++*i];
     if (o->value && (!value || !*value)) {
         snprintf(error, 512, "%s needs a value: %s %s", o->name, o->name, o->value);
+        return false;
+    }
+    if (o->choices && !one_of(o->choices, value)) {
+        snprintf(error, 512, "%s: '%.40s' is not one of: %s", o->name, value, o->choices);
         return false;
     }
     if (o->value)
