@@ -1,6 +1,32 @@
 /* What the admin socket can do. */
 #include "broker.h"
 
+/* Parts in processes of their own: how many there are, and which of them do not run. */
+static json_t *parts(void)
+{
+    return json_pack("{s:i, s:[]}", "all", 0, "not_running");
+}
+
+static void add_part(void *user, const char *instance, bool running)
+{
+    json_t *list = user;
+    json_object_set_new(list, "all", json_integer(json_integer_value(json_object_get(list, "all")) + 1));
+    if (!running)
+        json_array_append_new(json_object_get(list, "not_running"), json_string(instance));
+}
+
+static void add_parts(const struct erabi_broker *broker, json_t *answer)
+{
+    json_t *adapters = parts(), *policies = parts();
+    for (size_t i = 0; i < broker->n_runners; i++)
+        add_part(adapters, erabi_runner_instance(broker->runners[i]), erabi_runner_works(broker->runners[i]));
+    erabi_policy_host_each(&broker->policy_host, add_part, policies);
+    json_object_set_new(answer, "breakers_open",
+                        json_integer((json_int_t)erabi_links_open(broker->pipeline.breakers.links)));
+    json_object_set_new(answer, "adapters", adapters);
+    json_object_set_new(answer, "policies", policies);
+}
+
 static json_t *health(void *user, const json_t *request, const char **error)
 {
     struct erabi_broker *broker = user;
@@ -23,11 +49,15 @@ static json_t *health(void *user, const json_t *request, const char **error)
             json_array_append_new(listeners, json_pack("{s:s, s:s}", "interface",
                                                    erab_interface_name(broker->gates[i].interface), "endpoint",
                                                    erabi_listener_endpoint(broker->gates[i].listener)));
-    return json_pack("{s:s, s:b, s:s, s:I, s:I, s:I, s:I, s:o, s:o, s:o}", "owner", broker->owner.party, "ready",
+    json_t *answer =
+        json_pack("{s:s, s:b, s:s, s:I, s:I, s:I, s:I, s:o, s:o, s:o}", "owner", broker->owner.party, "ready",
                      erabi_pipeline_ready(&broker->pipeline), "not_ready_because", why, "connections",
                      (json_int_t)stats.connections, "packets_in", (json_int_t)stats.packets_in, "packets_out",
                      (json_int_t)stats.packets_out, "refused", (json_int_t)stats.refused, "listeners", listeners,
                      "peers", peers, "isolated", erabi_isolated_names(broker));
+    if (answer)
+        add_parts(broker, answer);
+    return answer;
 }
 
 const struct erabi_admin_verb erabi_verbs[] = {

@@ -54,6 +54,8 @@ static void print_members(json_t *answer)
     json_t *value;
     json_object_foreach(answer, name, value)
     {
+        if (strcmp(name, "ok") == 0)
+            continue; /* the exit code says it */
         _free_ char *text = json_dumps(value, JSON_COMPACT | JSON_ENCODE_ANY);
         printf("%s: %s\n", name, json_is_string(value) ? json_string_value(value) : text ? text : "");
     }
@@ -63,18 +65,16 @@ int cli_tell(const struct cli *cli, json_t *answer)
 {
     if (!answer)
         return cli_refuse(cli, EXIT_UNREACHABLE, "no broker answers on this socket");
-    const json_t *ready = json_object_get(answer, "ready");
-    bool good = json_is_true(json_object_get(answer, "ok")) && !json_is_false(ready);
-    if (cli->json) {
+    const char *error = json_string_value(json_object_get(answer, "error"));
+    bool good = json_is_true(json_object_get(answer, "ok"));
+    if (!good) {
+        cli_refuse(cli, EXIT_REFUSED, error ? error : "the broker refused it; its log says why");
+        json_decref(answer);
+    } else if (cli->json) {
         cli_print(answer);
     } else {
         print_members(answer);
         json_decref(answer);
     }
     return good ? EXIT_DONE : EXIT_REFUSED;
-}
-
-int cli_health(const struct cli *cli)
-{
-    return cli_tell(cli, cli_ask(cli->words[0], json_pack("{s:s}", "verb", "health")));
 }

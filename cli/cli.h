@@ -10,13 +10,45 @@
 enum exit_code { EXIT_DONE = 0, EXIT_REFUSED = 1, EXIT_USAGE = 2, EXIT_UNREACHABLE = 3 };
 
 struct cli {
-    bool json;
+    bool json, help, version, exercise;
     int n; /* words after the verb */
     char **words;
-    const char *heads, *key, *socket; /* options, NULL when not given */
-    const char *operator, *role, *firm, *kind, *types, *speaks_for, *hours, *endpoint, *state, *fingerprint;
-    const char *server_key, *hub, *overlap;
+    /* options, NULL when not given */
+    const char *heads, *key, *socket, *operator, *role, *firm, *kind, *types, *speaks_for, *hours, *endpoint, *state;
+    const char *fingerprint, *server_key, *hub, *overlap, *identity, *from, *category, *body, *parent, *expires, *until;
+    const char *seal_to, *trust, *count, *timeout;
 };
+
+/* main.c: what the tool can do. The only list; help, completion and docs/tool.md follow it. */
+struct cli_verb {
+    const char *noun, *verb; /* verb NULL: the noun stands alone */
+    int least, most;         /* words that follow */
+    int (*run)(const struct cli *cli);
+    const char *usage, *help; /* the options of a verb are those that its usage names */
+};
+extern const struct cli_verb cli_verbs[]; /* ends with noun NULL */
+
+/* words.c: options, and what is nearest to a word that is not known. */
+struct cli_option {
+    const char *name, *value; /* value NULL: a flag */
+    const char *choices;      /* of the value, with blanks between; NULL: anything */
+    const char *help;
+    size_t offset; /* in struct cli: a const char *, or a bool for a flag */
+};
+extern const struct cli_option cli_options[]; /* ends with name NULL */
+/* True when the option is one of this verb's; --json and --help are everywhere. */
+bool cli_option_of(const struct cli_verb *verb, const char *name);
+/* Takes the options out of argv and leaves the words. Their number, or -1 with `error` filled. */
+int cli_sort(struct cli *cli, int argc, char **argv, const char *given[], char error[512]);
+/* The nearest name to `word` of those that `next` gives until NULL. */
+const char *cli_nearest(const char *word, const char *(*next)(void *user), void *user);
+/* help.c */
+int cli_help(const struct cli *cli);
+int cli_help_noun(const struct cli *cli, const char *noun);
+int cli_version(const struct cli *cli);
+int cli_completion(const struct cli *cli);
+int cli_send(const struct cli *cli);
+int cli_watch(const struct cli *cli);
 
 int cli_key_new(const struct cli *cli);
 int cli_key_show(const struct cli *cli);

@@ -5,12 +5,7 @@
 
 #include "cli.h"
 
-static const struct verb {
-    const char *noun, *verb; /* verb NULL: the noun stands alone */
-    int least, most;         /* words that follow */
-    int (*run)(const struct cli *cli);
-    const char *usage, *help;
-} verbs[] = {
+const struct cli_verb cli_verbs[] = {
     {"key", "new", 2, 2, cli_key_new, "key new PARTY FILE", "make the keys of a party; the file is never overwritten"},
     {"key", "show", 1, 1, cli_key_show, "key show FILE", "print the public keys of a key file"},
     {"key", "rotate", 2, 2, cli_key_rotate,
@@ -42,7 +37,8 @@ static const struct verb {
     {"plugin", "check", 1, 256, cli_plugin_check, "plugin check FILE.so [OPTION=VALUE...]",
      "check a module as its host would, then run it in a process of its own against a test host"},
     {"plugin", "sign", 2, 2, cli_plugin_sign, "plugin sign FILE.so KEYFILE", "sign a module; writes FILE.so.sig"},
-    {"health", NULL, 1, 1, cli_health, "health SOCKET", "ask a broker how it is; done only when it is ready"},
+    {"health", NULL, 1, 1, cli_health, "health SOCKET",
+     "ask a broker how it is; done only when it is ready: would accept a command now"},
     {"party", "invite", 2, 2, cli_party_invite,
      "party invite ID NEW_FILE --role ROLE --firm FIRM --operator FILE --socket SOCKET\n"
      "      [--hours N] [--endpoint ENDPOINT] [--kind self|uplink] [--types A,B] [--speaks-for A,B]",
@@ -61,17 +57,19 @@ static const struct verb {
      "stop one link until `breaker close`, also over restarts"},
     {"breaker", "close", 3, 3, cli_breaker_close, "breaker close PARTY INTERFACE PARTY --socket SOCKET",
      "let a link be used again"},
+    {"send", NULL, 2, 66, cli_send,
+     "send TO TYPE [FIELD=VALUE...] --identity FILE --endpoint ENDPOINT --server-key HEX --hub PARTY [--body FILE]\n"
+     "      [--from PARTY] [--category CATEGORY] [--expires SECONDS] [--until STATE] [--parent ID:HASH] [--exercise]\n"
+     "      [--seal-to HEX] [--trust PARTY=HEX,...]",
+     "send a message of any type and print what becomes of it, until it is final or its time is over"},
+    {"watch", NULL, 0, 0, cli_watch,
+     "watch --identity FILE --endpoint ENDPOINT --server-key HEX --hub PARTY [--from PARTY] [--types A,B] [--count N]\n"
+     "      [--timeout SECONDS] [--trust PARTY=HEX,...]",
+     "take and print what arrives for a party, in the place of its program, and answer DELIVERED"},
+    {"help", NULL, 0, 1, cli_help, "help [NOUN]", "what the tool can do"},
+    {"completion", NULL, 1, 1, cli_completion, "completion bash|zsh|fish", "print a script that completes erab in a shell"},
+    {NULL},
 };
-
-#define N_VERBS (sizeof(verbs) / sizeof(verbs[0]))
-
-static void usage(FILE *out)
-{
-    fprintf(out, "usage: erab NOUN VERB ... [--json]\n\n");
-    for (size_t i = 0; i < N_VERBS; i++)
-        fprintf(out, "  erab %s\n      %s\n", verbs[i].usage, verbs[i].help);
-    fprintf(out, "\nexit codes: 0 done, 1 refused or check failed, 2 usage, 3 broker not reachable\n");
-}
 
 void cli_print(json_t *answer)
 {
@@ -82,73 +80,118 @@ void cli_print(json_t *answer)
 
 int cli_refuse(const struct cli *cli, int code, const char *error)
 {
-    if (cli->json)
-        cli_print(json_pack("{s:b, s:s}", "ok", 0, "error", error));
+    json_t *answer = cli->json ? json_pack("{s:b, s:s}", "ok", 0, "error", error) : NULL;
+    if (answer)
+        cli_print(answer);
     else
         fprintf(stderr, "erab: %s\n", error);
     return code;
 }
 
-/* Options may stand anywhere; what is left are the words. */
-static int sort_options(struct cli *cli, int argc, char **argv, bool *help)
+/* ---- what is called ---- */
+
+static const char *next_noun(void *user)
 {
-    const struct {
-        const char *name;
-        const char **to;
-    } options[] = {
-        {"--heads", &cli->heads},           {"--key", &cli->key},
-        {"--socket", &cli->socket},         {"--operator", &cli->operator},
-        {"--role", &cli->role},             {"--firm", &cli->firm},
-        {"--kind", &cli->kind},             {"--types", &cli->types},
-        {"--speaks-for", &cli->speaks_for}, {"--hours", &cli->hours},
-        {"--endpoint", &cli->endpoint},     {"--state", &cli->state},
-        {"--server-key", &cli->server_key}, {"--fingerprint", &cli->fingerprint},
-        {"--hub", &cli->hub},               {"--overlap", &cli->overlap},
-    };
-    const size_t n_options = sizeof(options) / sizeof(options[0]);
-    int n = 0;
-    for (int i = 1; i < argc; i++) {
-        size_t k = 0;
-        while (k < n_options && strcmp(argv[i], options[k].name) != 0)
-            k++;
-        if (k < n_options && i + 1 < argc)
-            *options[k].to = argv[++i];
-        else if (strcmp(argv[i], "--json") == 0)
-            cli->json = true;
-        else if (strcmp(argv[i], "--help") == 0 || strcmp(argv[i], "-h") == 0)
-            *help = true;
-        else if (strncmp(argv[i], "--", 2) == 0)
-            return -1;
+    const struct cli_verb **at = user;
+    return (*at)->noun ? (*at)++->noun : NULL;
+}
+
+struct of_noun {
+    const struct cli_verb *at;
+    const char *noun;
+};
+
+static const char *next_verb(void *user)
+{
+    struct of_noun *of = user;
+    while (of->at->noun && strcmp(of->at->noun, of->noun) != 0)
+        of->at++;
+    return of->at->noun ? of->at++->verb : NULL;
+}
+
+static int unknown(const struct cli *cli, int n, char **words)
+{
+    char error[512], known[256] = "";
+    const struct cli_verb *at = cli_verbs, *first = cli_verbs;
+    while (n && first->noun && strcmp(first->noun, words[0]) != 0)
+        first++;
+    if (n == 0) {
+        snprintf(error, sizeof(error), "a noun is needed; 'erab help' shows all of them");
+    } else if (!first->noun) {
+        snprintf(error, sizeof(error), "'%.60s' is not known; did you mean '%s'? ('erab help' shows all)", words[0],
+                 cli_nearest(words[0], next_noun, &at));
+    } else {
+        struct of_noun of = {cli_verbs, words[0]}, all = of;
+        for (const char *v, *before = ""; (v = next_verb(&all)); before = v)
+            if (strcmp(v, before) != 0)
+                snprintf(known + strlen(known), sizeof(known) - strlen(known), " %s", v);
+        if (n == 1)
+            snprintf(error, sizeof(error), "%s needs one of:%s; see 'erab help %s'", words[0], known, words[0]);
         else
-            argv[n++] = argv[i];
+            snprintf(error, sizeof(error), "%s has no '%.60s'; did you mean '%s %s'? ('erab help %s' shows all)", words[0],
+                     words[1], words[0], cli_nearest(words[1], next_verb, &of), words[0]);
     }
-    return n;
+    return cli_refuse(cli, EXIT_USAGE, error);
+}
+
+static bool same_verb(const struct cli_verb *a, const struct cli_verb *b)
+{
+    return strcmp(a->noun, b->noun) == 0 && (a->verb == b->verb || (a->verb && b->verb && strcmp(a->verb, b->verb) == 0));
+}
+
+/* A verb may stand in several rows, with other words or options. */
+static int wrong_words(const struct cli *cli, const struct cli_verb *v)
+{
+    char error[1536];
+    size_t n = (size_t)snprintf(error, sizeof(error), "too %s words; usage:", cli->n < v->least ? "few" : "many");
+    for (const struct cli_verb *o = cli_verbs; o->noun && n < sizeof(error); o++)
+        if (same_verb(o, v))
+            n += (size_t)snprintf(error + n, sizeof(error) - n, "%s erab %s", o == v || n < 30 ? "" : "\n  or:", o->usage);
+    return cli_refuse(cli, EXIT_USAGE, error);
+}
+
+static int not_of(const struct cli *cli, const struct cli_verb *v, const char *option)
+{
+    char error[512];
+    size_t n = (size_t)snprintf(error, sizeof(error), "%s%s%s takes no %s; it takes:", v->noun, v->verb ? " " : "",
+                                v->verb ? v->verb : "", option);
+    for (const struct cli_option *o = cli_options; o->name && n < sizeof(error); o++)
+        if (cli_option_of(v, o->name))
+            n += (size_t)snprintf(error + n, sizeof(error) - n, " %s", o->name);
+    return cli_refuse(cli, EXIT_USAGE, error);
+}
+
+static int run(const struct cli *cli, const struct cli_verb *v, const char *const given[])
+{
+    if (cli->n < v->least || cli->n > v->most)
+        return wrong_words(cli, v);
+    for (; *given; given++)
+        if (!cli_option_of(v, *given))
+            return not_of(cli, v, *given);
+    if (sodium_init() < 0)
+        return cli_refuse(cli, EXIT_REFUSED, "no random numbers from this system");
+    return v->run(cli);
 }
 
 int main(int argc, char **argv)
 {
     struct cli cli = {0};
-    bool help = false;
-    int n = sort_options(&cli, argc, argv, &help);
-    if (help) {
-        usage(stdout);
-        return EXIT_DONE;
-    }
-    for (size_t i = 0; n > 0 && i < N_VERBS; i++) {
-        const struct verb *v = &verbs[i];
+    const char *given[64] = {NULL};
+    char error[512] = "";
+    int n = cli_sort(&cli, argc, argv, given, error);
+    if (n < 0)
+        return cli_refuse(&cli, EXIT_USAGE, error);
+    if (cli.version)
+        return cli_version(&cli);
+    if (cli.help)
+        return cli_help_noun(&cli, n ? argv[0] : NULL);
+    for (const struct cli_verb *v = cli_verbs; n > 0 && v->noun; v++) {
         int skip = v->verb ? 2 : 1;
         if (n < skip || strcmp(argv[0], v->noun) != 0 || (v->verb && strcmp(argv[1], v->verb) != 0))
             continue;
         cli.n = n - skip;
         cli.words = argv + skip;
-        if (cli.n < v->least || cli.n > v->most) {
-            fprintf(stderr, "usage: erab %s\n", v->usage);
-            return EXIT_USAGE;
-        }
-        if (sodium_init() < 0)
-            return cli_refuse(&cli, EXIT_REFUSED, "no random numbers from this system");
-        return v->run(&cli);
+        return run(&cli, v, given);
     }
-    usage(stderr);
-    return EXIT_USAGE;
+    return unknown(&cli, n, argv);
 }

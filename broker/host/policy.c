@@ -479,3 +479,11 @@ void erabi_policy_host_stop(struct erabi_policy_host *host, void (*done)(void *u
     for (struct erabi_policy_remote *r = host->first; r; r = r->next)
         stop(r);
 }
+
+void erabi_policy_host_each(const struct erabi_policy_host *host,
+                            void (*each)(void *user, const char *instance, bool running), void *user)
+{
+    for (const struct erabi_policy_remote *r = host->first; r; r = r->next)
+        if (r->instance)
+            each(user, r->name, r->running);
+}

@@ -46,6 +46,9 @@ struct erabi_policy_host {
 
 /* As `open` of struct erabi_policy_source, `host` being a struct erabi_policy_host. */
 struct erabi_policy_instance *erabi_policy_host_open(void *host, const struct erabi_config_policy *entry, int *fault);
+/* Calls `each` for every policy that is in use, with whether its process runs. */
+void erabi_policy_host_each(const struct erabi_policy_host *host,
+                            void (*each)(void *user, const char *instance, bool running), void *user);
 /* Ends all processes; `done` when the last is gone, also when there is none. */
 void erabi_policy_host_stop(struct erabi_policy_host *host, void (*done)(void *user), void *user);
 

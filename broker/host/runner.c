@@ -341,3 +341,13 @@ void erabi_runner_stop(struct erabi_runner *runner, void (*done)(void *user), vo
         close_all(runner);
     } /* else the closing of the failed process goes on in on_part_closed */
 }
+
+bool erabi_runner_works(const struct erabi_runner *runner)
+{
+    return runner->ready_ms != 0;
+}
+
+const char *erabi_runner_instance(const struct erabi_runner *runner)
+{
+    return runner->adapter->instance;
+}

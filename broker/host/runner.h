@@ -5,6 +5,8 @@
 #ifndef ERABI_HOST_RUNNER_H
 #define ERABI_HOST_RUNNER_H
 
+#include <stdbool.h>
+
 #include <uv.h>
 
 #include <erab/identity.h>
@@ -42,6 +44,9 @@ int erabi_runner_new(struct erabi_runner **out, uv_loop_t *loop, const struct er
  * next; with `restart` it is ended for that now. */
 void erabi_runner_rewire(struct erabi_runner *runner, const struct erabi_config *config,
                          const struct erabi_config_adapter *adapter, bool restart);
+/* Its process says that it works. */
+bool erabi_runner_works(const struct erabi_runner *runner);
+const char *erabi_runner_instance(const struct erabi_runner *runner);
 /* SIGTERM, then SIGKILL after 14 s; frees itself when the process is gone, then calls `done`. */
 void erabi_runner_stop(struct erabi_runner *runner, void (*done)(void *user), void *user);
 

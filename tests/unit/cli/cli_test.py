@@ -137,9 +137,10 @@ class Cli(unittest.TestCase):
 
     def test_parties_of_an_absent_broker_are_exit_code_3(self):
         run("operator", "new", "hana", self.path("hana"))
-        tail = ["--socket", self.path("none"), "--operator", self.path("hana"), "--json"]
-        for words in (["list"], ["show", "x"], ["approve", "x"], ["deny", "x"], ["revoke", "x"],
-                      ["invite", "x", self.path("i"), "--role", "ra", "--firm", "f"]):
+        tail = ["--socket", self.path("none"), "--json"]
+        hana = ["--operator", self.path("hana")]
+        for words in (["list"], ["show", "x"], ["approve", "x", *hana], ["deny", "x", *hana], ["revoke", "x", *hana],
+                      ["invite", "x", self.path("i"), "--role", "ra", "--firm", "f", *hana]):
             code, out, _ = run("party", *words, *tail)
             self.assertEqual((code, json.loads(out)["ok"]), (3, False), words)
 
@@ -153,6 +154,36 @@ class Cli(unittest.TestCase):
         self.assertEqual(run("breaker", "close", "alder", "r3", "birch")[0], 2)
         self.assertEqual(run("breaker", "trip", b"\xff", "r3", "birch", "--socket", "x")[0], 2)
         self.assertEqual(run("--help")[0], 0)
+        self.assertEqual(run("party", "--help")[0], 0)
+
+    def test_what_is_not_known_is_answered_with_what_is_nearest(self):
+        for words, nearest in ((["healht", "x"], "did you mean 'health'?"), (["brake", "list"], "did you mean 'breaker'?"),
+                               (["party", "aprove", "x"], "did you mean 'party approve'?"),
+                               (["party", "list", "--sokcet", "x"], "did you mean --socket?"),
+                               (["party"], "party needs one of: invite list show approve deny revoke"),
+                               (["help", "partys"], "did you mean 'party'?"),
+                               (["party", "list", "--endpoint", "x"], "party list takes no --endpoint; it takes: --json --help"),
+                               (["send", "alder", "dispach"], "did you mean 'dispatch'?")):
+            code, out, err = run(*words)
+            self.assertEqual((code, out), (2, ""), words)
+            self.assertIn(nearest, err)
+            code, out, err = run(*words, "--json")
+            self.assertEqual((code, err, json.loads(out)["ok"]), (2, "", False), words)
+            self.assertIn(nearest, json.loads(out)["error"])
+
+    def test_options_stand_anywhere_and_once(self):
+        self.assertEqual(run("--socket=" + self.path("none"), "party", "list")[0], 3)
+        self.assertEqual(run("party", "--socket", self.path("none"), "list")[0], 3)
+        for words, error in ((["party", "list", "--socket"], "--socket needs a value: --socket SOCKET"),
+                             (["party", "list", "--socket="], "--socket needs a value"),
+                             (["party", "list", "--socket", "a", "--socket", "b"], "--socket is given twice"),
+                             (["party", "list", "--json=yes"], "--json takes no value")):
+            code, _, err = run(*words)
+            self.assertEqual(code, 2)
+            self.assertIn(error, err)
+        code, _, err = run("key", "new", "--", "--alder", self.path("k"))
+        self.assertEqual(code, 1)
+        self.assertIn("not a party id", err)
 
 
 unittest.main()
