@@ -1,5 +1,6 @@
 /* A home gateway: a command of R4 becomes a new one on R5, which names it as its parent; what the device tells
- * becomes the gateway's own messages on R4. Two connections, one to each listener. */
+ * becomes the gateway's own messages on R4. Two connections where R5 is another broker's listener, else one to the
+ * home's own broker. */
 #include <stdio.h>
 #include <string.h>
 
@@ -23,10 +24,16 @@ struct gateway {
 
 static int check(const struct story_options *o)
 {
-    if (o->up && o->device && o->r5_endpoint && o->has_r5_server_key)
+    if (o->up && o->device && (o->local || (o->r5_endpoint && o->has_r5_server_key)))
         return 0;
-    fprintf(stderr, "erab-story: a gateway needs --up, --device, --r5-endpoint and --r5-server-key\n");
+    fprintf(stderr, "erab-story: a gateway needs --up, --device and either --local or --r5-endpoint and --r5-server-key\n");
     return -1;
+}
+
+/* The connection that leads to the device. */
+static struct erab_client *downward(const struct story_party *party)
+{
+    return party->r5 ? party->r5 : party->client;
 }
 
 static struct command *find(struct gateway *g, const uint8_t *below)
@@ -57,7 +64,7 @@ static int on_command(struct story_party *party, const struct erab_message *mess
     for (size_t i = 0; i < ERAB_HASH_SIZE; i++)
         c->hash[i] = message->hash[i];
     Erab__V1__DeviceCommand down = *from;
-    if (story_send(party, party->r5, party->options->device, ERAB_DEVICE_COMMAND, ERAB_OPERATION,
+    if (story_send(party, downward(party), party->options->device, ERAB_DEVICE_COMMAND, ERAB_OPERATION,
                    message->header->expires_at_ms, message->header, message->hash, &down.base, c->below))
         return ERAB_REASON_BUSY;
     c->used = true;
@@ -131,8 +138,10 @@ static int on_message(struct story_party *party, struct erab_client *client, con
                       const ProtobufCMessage *body)
 {
     const struct erab_header *h = message->header;
+    if (client == downward(party) && strcmp(h->from, party->options->device) == 0)
+        return from_device(party, message, body);
     if (client == party->r5)
-        return strcmp(h->from, party->options->device) == 0 ? from_device(party, message, body) : ERAB_REASON_DECLINED;
+        return ERAB_REASON_DECLINED;
     if (strcmp(h->from, party->options->up) != 0)
         return ERAB_REASON_DECLINED;
     if (h->type == ERAB_DEVICE_COMMAND)
@@ -143,7 +152,7 @@ static int on_message(struct story_party *party, struct erab_client *client, con
 /* What became of the device's command becomes the answer to the aggregator's. */
 static void on_receipt(struct story_party *party, struct erab_client *client, const struct erab_receipt *receipt)
 {
-    if (client != party->r5 || receipt->state < ERAB_APPLIED)
+    if (client != downward(party) || receipt->state < ERAB_APPLIED)
         return;
     struct command *c = find(party->state, receipt->about);
     if (!c || c->answered)
