@@ -3,6 +3,7 @@
 
 #include <sodium.h>
 
+#include "base/cursor.h"
 #include "cli.h"
 
 static const struct verb {
@@ -84,8 +85,12 @@ int cli_refuse(const struct cli *cli, int code, const char *error)
 {
     if (cli->json)
         cli_print(json_pack("{s:b, s:s}", "ok", 0, "error", error));
-    else
-        fprintf(stderr, "erab: %s\n", error);
+    else {
+        char text[1024]; /* file names and the broker's answer stand in it */
+        snprintf(text, sizeof(text), "%s", error);
+        erabi_plain_text(text, strlen(text));
+        fprintf(stderr, "erab: %s\n", text);
+    }
     return code;
 }
 
