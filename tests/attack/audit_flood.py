@@ -8,6 +8,8 @@ import subprocess
 import sys
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "../support"))
+import zmq  # noqa: E402
+
 from stage import dispatch, opt, run  # noqa: E402
 import erab_wire as wire  # noqa: E402
 
@@ -39,6 +41,37 @@ def a_flood_of_refused_messages_is_counted_and_each_is_answered(s):
     assert len(mine) + told == 1500, (len(mine), told)
     seconds = {r["mono_ms"] // 1000 for r in mine}
     assert len(mine) <= ONE_BY_ONE * (len(seconds) + 1) and len(mine) < 1500, (len(mine), seconds)
+    s.broker.start()
+
+
+def who_floods_and_reads_no_answer_costs_a_few_lines(s):
+    s.broker.process.stop()
+    s.broker.config["limits"] = {"link_messages_per_second": 0}  # no breaker helps
+    s.broker.start()
+    alder, birch = s.client("alder", "r3"), s.client("birch", "r3")
+    packets = []
+    for _ in range(60):
+        bad = [alder.message("opt", "nobody", opt()) for _ in range(50)]
+        packets.append(wire.packet(wire.COMMAND, [wire.envelope(m.header, m.body, m.signature) for m in bad]))
+    sent = 0
+    for i in range(2000):  # the same ids again: a refusal is not remembered, each is judged and answered anew
+        if not alder.sockets[wire.COMMAND].poll(2000, zmq.POLLOUT):
+            break
+        alder.sockets[wire.COMMAND].send(packets[i % len(packets)])
+        sent += 50
+    assert sent >= 50000, sent
+    assert birch.request(birch.message("opt", HUB, opt()), timeout=30)["state"] == "delivered"
+    s.broker.process.stop()
+    records = s.broker.audit()
+    counted = sum(r["records"] for r in records if r["what"] == "more" and r["of"] == "refused")
+    refused = [r for r in records if r["what"] == "refused"]
+    assert len(refused) + counted >= 1000, (len(refused), counted)
+    for what in ("refused", "link-refused"):
+        by_second = collections.Counter(r["mono_ms"] // 1000 for r in records if r["what"] == what)
+        assert not by_second or max(by_second.values()) <= 2 * ONE_BY_ONE, (what, by_second)
+    assert os.path.getsize(s.broker.config["audit"]) < 4 << 20
+    print(f"        {sent} sent, {len(refused)} lines, {counted} counted,",
+          sum(r["records"] for r in records if r["what"] == "more" and r["of"] == "link-refused"), "receipts had no room")
     s.broker.start()
 
 
