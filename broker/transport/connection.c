@@ -145,7 +145,8 @@ static void on_read(uv_stream_t *stream, ssize_t n, const uv_buf_t *buf);
 
 static void set_reading(struct erabi_connection *c)
 {
-    bool want = c->state != ERABI_CONNECTING && c->state != ERABI_CLOSED && !c->paused && !c->throttled;
+    bool want = c->state != ERABI_CONNECTING && c->state != ERABI_CLOSED && !c->paused && !c->throttled &&
+                !c->yielded;
     if (want == c->reading || c->state == ERABI_CLOSED)
         return;
     c->reading = want;
@@ -328,6 +329,24 @@ static void on_bytes(struct erabi_connection *c, const void *data, size_t size)
     }
 }
 
+/* There is more, and libuv would read on in this turn. */
+static void yield(struct erabi_connection *c)
+{
+    if (c->state == ERABI_CLOSED)
+        return;
+    c->yielded = true;
+    set_reading(c);
+    erabi_transport_dirty(c->transport, c);
+}
+
+void erabi_connection_resume(struct erabi_connection *c)
+{
+    if (!c->yielded)
+        return;
+    c->yielded = false;
+    set_reading(c);
+}
+
 static void on_read(uv_stream_t *stream, ssize_t n, const uv_buf_t *buf)
 {
     struct erabi_connection *c = stream->data;
@@ -344,6 +363,8 @@ static void on_read(uv_stream_t *stream, ssize_t n, const uv_buf_t *buf)
     on_bytes(c, buf->base, (size_t)n);
     if (c->state == ERABI_UP)
         meter(c, (size_t)n);
+    if (n == ERABI_INPUT_SIZE)
+        yield(c);
 }
 
 /* ---- time ---- */

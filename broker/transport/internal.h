@@ -9,7 +9,9 @@
 #include "transport/curve.h"
 #include "transport/transport.h"
 
-#define ERABI_INPUT_SIZE 131072 /* one read of the loop, shared by all connections */
+/* One read, shared by all connections. A connection has one a turn of the loop: who sends much delays the others by no
+ * more than what is in here. */
+#define ERABI_INPUT_SIZE 16384
 
 /* ---- endpoints ---- */
 
@@ -173,7 +175,7 @@ struct erabi_connection {
     enum erab_reason reason;
     uint8_t state;
     uint8_t handles;
-    bool local, dirty, opened, known, reading, paused, throttled, shut, want_drained;
+    bool local, dirty, opened, known, reading, paused, throttled, yielded, shut, want_drained;
     char address[ERABI_ADDRESS_MAX];
 };
 
@@ -187,6 +189,8 @@ void erabi_connection_end(struct erabi_connection *c, enum erab_reason reason, c
 /* A writer over free room of at least n bytes; `bad` without memory. commit() takes over what was written. */
 struct erabi_writer erabi_connection_reserve(struct erabi_connection *c, size_t n);
 void erabi_connection_commit(struct erabi_connection *c, const struct erabi_writer *w);
+/* After a full read: reads on in the next turn. */
+void erabi_connection_resume(struct erabi_connection *c);
 /* Writes what is queued; called once a turn. */
 void erabi_connection_flush(struct erabi_connection *c);
 

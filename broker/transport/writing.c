@@ -80,6 +80,7 @@ static void on_written(uv_write_t *request, int status)
 
 void erabi_connection_flush(struct erabi_connection *c)
 {
+    erabi_connection_resume(c);
     if (c->writing || c->state == ERABI_CONNECTING || c->state == ERABI_CLOSED)
         return;
     if (c->out_used == 0) {
