@@ -3,6 +3,7 @@
 
 #include <sodium.h>
 
+#include "base/cursor.h"
 #include "cli.h"
 
 const struct cli_verb cli_verbs[] = {
@@ -81,10 +82,14 @@ void cli_print(json_t *answer)
 int cli_refuse(const struct cli *cli, int code, const char *error)
 {
     json_t *answer = cli->json ? json_pack("{s:b, s:s}", "ok", 0, "error", error) : NULL;
-    if (answer)
+    if (answer) {
         cli_print(answer);
-    else
-        fprintf(stderr, "erab: %s\n", error);
+    } else {
+        char text[1024]; /* file names and the broker's answer stand in it */
+        snprintf(text, sizeof(text), "%s", error);
+        erabi_plain_text(text, strlen(text));
+        fprintf(stderr, "erab: %s\n", text);
+    }
     return code;
 }
 

@@ -62,6 +62,7 @@ static void on_receipt(void *user, struct erab_client *client, const struct erab
     bool ours = sodium_memcmp(r->about, s->id, ERAB_ID_SIZE) == 0, shed = r->body && r->body->has_shed;
     if (!ours && !(shed && !s->until))
         return;
+    s->connected = s->connected || !r->local; /* it may come before both connections are bound */
     s->last = r->state;
     s->shed = s->shed || shed;
     s->over = r->state == ERAB_REFUSED || r->state == ERAB_EXPIRED || (s->until && r->state >= s->until) || shed;

@@ -106,7 +106,7 @@ static int conclude(const struct watching *w)
     if (w->rejected)
         return cli_refuse(w->cli, EXIT_REFUSED, "the broker does not take this key: it is unknown, revoked, or its time is "
                                                 "over; ask its operator ('erab party show')");
-    if (!w->connected)
+    if (!w->connected && !w->seen) /* a message may come before both connections are bound */
         return cli_refuse(w->cli, EXIT_UNREACHABLE,
                           "no broker answers there with this server key; look at --endpoint and --server-key");
     if (w->most && w->seen < w->most) {
@@ -140,7 +140,7 @@ static int watch(struct watching *w, uint64_t seconds)
         sigaction(SIGINT, &act, NULL);
         sigaction(SIGTERM, &act, NULL);
         r = erab_client_run(client, seconds ? (int)(seconds * 1000) : -1);
-        if (r >= 0 && w->connected && !w->rejected)
+        if (r >= 0 && (w->connected || w->seen) && !w->rejected)
             hand_over(client);
         running = NULL;
     }

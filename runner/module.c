@@ -1,6 +1,8 @@
 /* erab-runner --check: what a module says of itself. */
 #include <stdio.h>
+#include <string.h>
 
+#include "base/cursor.h"
 #include "runner.h"
 
 static const char *or_none(const char *text, const char *none)
@@ -34,6 +36,7 @@ int runner_module_print(const char *path)
     static erab_self nobody; /* who may open libraries and nothing else */
     if (runner_doors_limit(&error) || erabi_module_open(&file, path, &error) || runner_files_lock(&nobody, &error) ||
         runner_doors_close(DOORS_LOADING, &error) || erabi_module_load(&m, &file, &error)) {
+        erabi_plain_text(error.text, strlen(error.text));
         fprintf(stderr, "erab-runner: %s\n", error.text);
         return 1;
     }

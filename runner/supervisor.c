@@ -456,6 +456,7 @@ int supervise(int document_fd, int events_fd)
     r = runner_document_read(&s.document, document, &error);
     erab_identity_wipe(&s.document.identity); /* only the other half has keys */
     if (r) {
+        erabi_plain_text(error.text, strlen(error.text));
         fprintf(stderr, "erab-runner: %s\n", error.text);
         return 1;
     }

@@ -91,6 +91,7 @@ void erabi_policy_text(char *to, size_t size, const char *from)
             ; /* back to where this character begins */
     erabi_copy_bytes(to, from, n);
     to[n] = '\0';
+    erabi_plain_text(to, n);
 }
 
 bool erabi_policy_cacheable(const struct erabi_policy_instance *instance)

@@ -330,7 +330,7 @@ def what_people_read_of_parties(s):
     del shown["keys"], shown["fingerprint"], shown["seed"], shown["invited_until_ms"]
     assert shown == {"party": "cedar", "role": "ra", "firm": "cedar", "state": "pending", "from": "enrolment",
                      "connected": "false", "busy": "false", "represented_by": "", "approvals": '["hana"]',
-                     "approvals_needed": "2", "ok": "true"}
+                     "approvals_needed": "2"}
 
 
 def wrong_use_says_the_way_out(s):

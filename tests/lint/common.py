@@ -13,7 +13,7 @@ ALLOW_DIR = os.path.join("tests", "lint", "allow")
 
 
 def walk(root, suffixes=None, under=None):
-    """Paths of the source files relative to root, sorted, without build folders."""
+    """Paths of the source files relative to root, sorted, without build folders and their logs."""
     found = []
     top = os.path.join(root, under) if under else root
     for folder, folders, names in os.walk(top):
@@ -22,6 +22,8 @@ def walk(root, suffixes=None, under=None):
                             if f not in SKIPPED and not (at_top and f.startswith("build")))
         for name in sorted(names):
             if name in SKIPPED or (suffixes and not name.endswith(suffixes)):
+                continue
+            if at_top and name.startswith("build") and name.endswith(".log"):
                 continue
             path = os.path.join(folder, name)
             if not os.path.islink(path):

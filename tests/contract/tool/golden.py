@@ -53,7 +53,7 @@ class Goldens:
                                r'|serial)": )\d+', r"\1N"),
                               (r"connections: \d+; packets: \d+ in, \d+ out, \d+ refused", "connections: N; packets: N"),
                               (r"\d+ (records|heads|confirmed)", r"N \1"), (r"\+\d+ +(\d)", r"+N \1"),
-                              (r"signal \d+", "signal N")):
+                              (r"(operator) +\d+ +\d+( +\d)", r"\1 N N\2")):
             text = re.sub(pattern, name, text)
         return text
 
@@ -193,7 +193,7 @@ def messages(g, s):
     g("send_refused", "send", "nobody", "dispatch", *ORDER, *local)
     g("send_telemetry", "send", "coordinator.rest", "telemetry", "--category", "sensor-group",
       "point=[{resource: fleet, quantity: power-kw, at_ms: now, value: -1.5}]", *s.way("birch", "r3"))
-    g("watch_timeout", "watch", *s.way("birch", "r3"), "--count", "1", "--timeout", "2")
+    g("watch_timeout", "watch", *s.way("birch", "r3"), "--count", "1", "--timeout", "6")
     message = re.search(r"[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f-]{21,22}", applied)[0]
     g("trace", "trace", message, s.broker.config["audit"])
     g("audit_verify", "audit", "verify", s.broker.config["audit"], "--key", s.net.keys.sign("coordinator.rest"))
