@@ -167,6 +167,10 @@ int erabi_audit_trace(json_t **out, const char *id, const char *const *files, si
         *out = sorted(&t);
         r = !*out ? -ENOMEM : json_array_size(*out) == 0;
     }
+    if (r) {
+        json_decref(*out);
+        *out = NULL;
+    }
     json_decref(t.depths);
     json_decref(t.hashes);
     json_decref(t.hops);

@@ -315,6 +315,16 @@ static void a_record_with_too_long_texts_is_written_cut(void **state)
     assert_int_equal(result.records, 3);
 }
 
+static void a_trace_of_an_unknown_message_gives_nothing(void **state)
+{
+    write_some(3);
+    const char *files[] = {path};
+    json_t *hops = json_null();
+    char error[256];
+    assert_int_equal(erabi_audit_trace(&hops, "nobody", files, 1, error, sizeof(error)), 1);
+    assert_null(hops);
+}
+
 #define T(f) cmocka_unit_test_setup(f, fresh)
 
 int main(void)
@@ -336,6 +346,7 @@ int main(void)
         T(a_flood_of_kinds_is_bounded_and_none_is_lost),
         T(no_text_breaks_a_line_or_reaches_a_terminal),
         T(a_record_with_too_long_texts_is_written_cut),
+        T(a_trace_of_an_unknown_message_gives_nothing),
         T(a_trace_follows_parents_and_children_across_logs),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
