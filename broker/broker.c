@@ -93,11 +93,31 @@ static int read_files(struct erabi_broker *broker, const char *path)
     return r;
 }
 
+static void on_revocation(void *user, int result)
+{
+    struct erabi_broker *broker = user;
+    if (result < 0)
+        broker->revocations_owed = true;
+}
+
 static void persist_revocation(void *user, const char *party)
 {
     struct erabi_broker *broker = user;
-    if (erabi_journal_revoke(broker->journal, party, erabi_now_ms(&broker->loop), NULL, NULL) < 0)
-        broker->revocation_lost = true;
+    if (erabi_journal_revoke(broker->journal, party, erabi_now_ms(&broker->loop), on_revocation, broker) < 0)
+        broker->revocations_owed = true;
+}
+
+/* They hold in memory; a restart must not forget them. */
+static void keep_revocations(struct erabi_broker *broker)
+{
+    if (!broker->revocations_owed || !erabi_journal_writable(broker->journal))
+        return;
+    broker->revocations_owed = false;
+    for (size_t i = 0; i < erabi_registry_count(broker->registry); i++) {
+        const struct erabi_registry_party *party = erabi_registry_party_at(broker->registry, (uint32_t)i);
+        if (party->revoked)
+            persist_revocation(broker, party->id);
+    }
 }
 
 static int load_pending(void *user, const struct erabi_journal_pending *row)
@@ -167,6 +187,7 @@ static void on_tick(void *user)
         erabi_heads_send(&broker->pipeline, &broker->head);
     }
     keep_clock_floor(broker);
+    keep_revocations(broker);
     erabi_policy_tick(&broker->policies, broker->loop.mono_ms, erabi_now_ms(&broker->loop));
     erabi_pipeline_tick(&broker->pipeline);
     if (erabi_registry_tick(broker->registry, erabi_now_ms(&broker->loop)))

@@ -71,7 +71,7 @@ struct erabi_broker {
     unsigned isolating; /* changes of the isolated interfaces that are not on disk yet */
     bool isolation_lost;
     uint8_t file_hash[ERAB_HASH_SIZE], profile_hash[ERAB_HASH_SIZE]; /* of the configuration in use */
-    bool revocation_lost; /* the journal did not take the last one: said by the verb, to be repeated */
+    bool revocations_owed; /* one is not on disk: all are written again each second until it takes them */
     uint64_t floor_ms; /* wall clock last persisted */
     struct erabi_change *changes; /* waiting for the journal */
     char verb_error[256];         /* what an admin verb's answer borrows */

@@ -357,11 +357,7 @@ json_t *erabi_verb_party_deny(void *user, const json_t *request, const char **er
 static json_t *cut_off(struct erabi_broker *broker, const char *id, const struct erabi_statement *s, const char **error)
 {
     const struct erabi_registry_party *party = erabi_registry_party(broker->registry, id);
-    bool again = broker->revocation_lost;
-    broker->revocation_lost = false;
     int r = erabi_registry_revoke(broker->registry, id);
-    if (r == 1 && again) /* revoked in memory only: this is the repetition that was asked for */
-        broker->revocation_lost = erabi_journal_revoke(broker->journal, id, erabi_now_ms(&broker->loop), NULL, NULL) < 0;
     if (r < 0) {
         *error = r < 0 && party ? "the owner of the broker cannot be revoked" : "no such party";
         erabi_record_admin(broker->audit, "party-revoke", id, "refused");
@@ -371,8 +367,9 @@ static json_t *cut_off(struct erabi_broker *broker, const char *id, const struct
                        s->operator ? s->operator : "", s->raw ? s->raw : "", s->signature ? s->signature : "");
     erabi_network_cut(broker, party->index, ERAB_REASON_REVOKED);
     erabi_cards_tell(broker, id);
-    if (broker->revocation_lost) {
-        *error = "cut now, but the journal could not keep it: repeat this when the broker is ready again";
+    if (broker->revocations_owed) {
+        *error = "cut now, but not yet on disk: it is written as soon as the disk takes it; until 'erab health' says "
+                 "ready a restart would forget it";
         return NULL;
     }
     return json_pack("{s:s, s:b}", "party", id, "already", r == 1);
