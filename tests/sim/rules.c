@@ -301,7 +301,7 @@ static void check_revoked(struct world *w, const struct message *m)
     uint64_t revoked_ms = sim_wall_ms(NULL) - (sim_us() - w->revoked_us) / 1000;
     if (!w->revoked_us || w->count.crashes || m->wanted != 1u << BIRCH || !m->accepted || m->got)
         return;
-    if (m->told == ERAB_EXPIRED && m->issued_ms + 5000 < revoked_ms && m->expires_ms > revoked_ms + 5000)
+    if (m->told == ERAB_EXPIRED && m->made_us + 1000000 < w->revoked_us && m->expires_ms > revoked_ms + 5000)
         rule_broken(w, "%s expired in the queue of a revoked party", label(m, text));
 }
 
