@@ -100,7 +100,11 @@ void erabi_record_connection(struct erabi_audit *audit, const char *verdict, con
         FIELD("detail", detail ? detail : ""),
     };
     struct erabi_audit_kind kind = {peer, verdict, erab_reason_code(reason)};
-    erabi_audit_write_counted(audit, "connection", &kind, fields, sizeof(fields) / sizeof(fields[0]));
+    size_t n = sizeof(fields) / sizeof(fields[0]);
+    if (strcmp(verdict, "cut") == 0) /* the broker's own act: each one, it is what an auditor looks for */
+        erabi_audit_write(audit, "connection", fields, n);
+    else
+        erabi_audit_write_counted(audit, "connection", &kind, fields, n);
 }
 
 void erabi_record_breaker(struct erabi_audit *audit, const struct erabi_link *link, const char *owner, const char *by)
