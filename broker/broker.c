@@ -84,6 +84,7 @@ static int read_files(struct erabi_broker *broker, const char *path)
                          broker->owner.party, broker->config->owner.party);
         r = -EINVAL;
     }
+    erabi_copy_bytes(broker->configured_owner, broker->owner.sign_public, ERAB_KEY_SIZE);
     const struct erabi_config_owner *owner = &broker->config->owner;
     if (r == 0 && (erabi_broker_other_key(owner->curve_key, broker->owner.curve_public) ||
                    erabi_broker_other_key(owner->sign_key, broker->owner.sign_public))) {
@@ -486,10 +487,9 @@ void erabi_broker_deinit(struct erabi_broker *broker)
         erabi_profile_free(broker->profile);
         erabi_config_free(broker->config);
     }
-    erab_identity_wipe(&broker->owner);
+    erabi_keys_wipe(broker);
     json_decref(broker->reload_report);
     free(broker->config_path);
-    erab_identity_wipe(&broker->next_owner);
     free(broker->gates);
     free(broker->uplinks);
     free(broker->runners);

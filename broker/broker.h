@@ -14,8 +14,9 @@ struct erabi_gate {
     enum erab_interface interface;
     struct erabi_listener *listener; /* NULL while the interface is isolated */
     char endpoint[ERABI_ENDPOINT_MAX]; /* where it listened before that */
-    uint8_t server_key[ERAB_KEY_SIZE];
-    uint8_t next_key[ERAB_KEY_SIZE]; /* holds too while old_until_ms is not 0 */
+    struct erab_identity keys;      /* also while nothing listens: it opens again with those that hold then */
+    struct erab_identity next_keys; /* hold too while old_until_ms is not 0 */
+    uint8_t configured[ERAB_KEY_SIZE]; /* the public key of the configuration's file */
     uint64_t old_until_ms, since_ms;
     uint32_t version; /* of the owner's card here */
 };
@@ -39,6 +40,7 @@ struct erabi_broker {
     struct erabi_profile *profile;
     struct erab_identity owner;
     struct erab_identity next_owner; /* follows when owner_until_ms is over; 0: there is none */
+    uint8_t configured_owner[ERAB_KEY_SIZE]; /* the signature key of the configuration's file */
     uint64_t owner_until_ms;
     uint32_t owner_version;
     struct erabi_registry *registry;
@@ -184,8 +186,10 @@ void erabi_cards_tell_own(struct erabi_broker *broker, enum erab_interface inter
 json_t *erabi_verb_key_rotate(void *user, const json_t *request, const char **error);
 int erabi_server_keys_load(struct erabi_broker *broker, const char *interface, struct erabi_slice value);
 void erabi_server_keys_tick(struct erabi_broker *broker);
+/* Overwrites the secrets of the owner and of the listeners. */
+void erabi_keys_wipe(struct erabi_broker *broker);
 /* A hub that we dial has told its keys: the next connections go to the newest. */
-void erabi_uplinks_follow(struct erabi_broker *broker, const struct erabi_party_row *row);
+void erabi_uplinks_follow(struct erabi_broker *broker, const char *party);
 #define ERABI_SERVER_KEY_STATE "server-key/"
 
 /* rotate.c: parties announce the keys that follow theirs. */

@@ -54,7 +54,7 @@ static bool make_own_card(const struct erabi_broker *broker, const struct erabi_
     for (int older = 1; older >= 0; older--) {
         if (older && !gate->old_until_ms)
             continue;
-        const uint8_t *curve = !older && gate->old_until_ms ? gate->next_key : gate->server_key;
+        const uint8_t *curve = !older && gate->old_until_ms ? gate->next_keys.curve_public : gate->keys.curve_public;
         uint64_t from = older ? 0 : gate->since_ms, until = older ? gate->old_until_ms : ERABI_FOR_EVER;
         uint64_t sign_until = broker->owner_until_ms ? broker->owner_until_ms : ERABI_FOR_EVER;
         add_key(card, broker->owner.sign_public, curve, from, until < sign_until ? until : sign_until);

@@ -59,7 +59,7 @@ static void on_kept(void *user, int result)
     erabi_record_party(broker->audit, change->act, id, result == 0 ? erabi_party_state_name(change->row.state) : "not kept",
                        "", "", "");
     if (result == 0) {
-        erabi_uplinks_follow(broker, &change->row);
+        erabi_uplinks_follow(broker, id);
         erabi_cards_tell(broker, id);
     }
     if (change->done)
@@ -103,7 +103,7 @@ int erabi_enrol_load(struct erabi_broker *broker, const char *id, struct erabi_s
     }
     r = erabi_registry_put(broker->registry, &row, erabi_now_ms(&broker->loop));
     if (r == 0)
-        erabi_uplinks_follow(broker, &row);
+        erabi_uplinks_follow(broker, id);
     if (r == -ENOENT)
         return 0; /* taken out of the configuration: its keys mean nothing */
     if (r < 0) /* without this row it is not known who may come in: that is no broker to start */

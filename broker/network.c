@@ -43,7 +43,7 @@ static enum erabi_admission on_key(void *user, struct erabi_listener *listener, 
     bool seed;
     *reason = erabi_registry_admits(broker->registry, key, erabi_now_ms(&broker->loop), &seed);
     if (*reason)
-        return *reason == ERAB_REASON_NOT_APPROVED || is_enrolling(broker, key) ? ERABI_PUT_OFF : ERABI_REFUSE;
+        return *reason == ERAB_REASON_NOT_APPROVED || (seed && is_enrolling(broker, key)) ? ERABI_PUT_OFF : ERABI_REFUSE;
     const struct erabi_attachment *attachment = erabi_registry_key(broker->registry, key);
     if (!belongs(attachment, gate_of(listener)->interface)) {
         *reason = ERAB_REASON_WRONG_INTERFACE;
@@ -212,45 +212,48 @@ static const char *peer_party(void *user, const struct erabi_session *session)
 
 /* ---- start, cut, tick ---- */
 
-static int listen_on(struct erabi_broker *broker, size_t i, enum erab_interface interface, const char *endpoint,
-                     const char *key_file)
+static int read_keys(struct erabi_broker *broker, struct erabi_gate *gate, const char *key_file,
+                     const uint8_t *said)
 {
-    struct erab_identity identity;
     char error[256];
-    int r = erab_identity_load(&identity, key_file, error, sizeof(error));
+    int r = erab_identity_load(&gate->keys, key_file, error, sizeof(error));
     if (r < 0) {
         erabi_broker_say(broker, "%s", error);
         return r;
     }
-    if (i < broker->config->n_listeners &&
-        erabi_broker_other_key(broker->config->listeners[i].curve_key, identity.curve_public)) {
+    erabi_copy_bytes(gate->configured, gate->keys.curve_public, ERAB_KEY_SIZE);
+    if (said && erabi_broker_other_key(said, gate->keys.curve_public)) {
         erabi_broker_say(broker, "%s holds another key than curve_key of its listener says", key_file);
-        erab_identity_wipe(&identity);
         return -EINVAL;
     }
-    broker->gates[i].interface = interface;
-    erabi_copy_bytes(broker->gates[i].server_key, identity.curve_public, ERAB_KEY_SIZE);
-    r = erabi_transport_listen(broker->transport, &broker->gates[i].listener, endpoint, identity.curve_secret,
-                               &broker->gates[i]);
-    erab_identity_wipe(&identity);
+    return 0;
+}
+
+static int listen_on(struct erabi_broker *broker, struct erabi_gate *gate, const char *endpoint)
+{
+    int r = erabi_transport_listen(broker->transport, &gate->listener, endpoint, gate->keys.curve_secret, gate);
+    if (r == 0 && gate->old_until_ms)
+        r = erabi_listener_next_key(gate->listener, gate->next_keys.curve_secret);
     if (r < 0)
         erabi_broker_say(broker, "cannot listen on %s: %s", endpoint, strerror(-r));
     else
-        erabi_broker_say(broker, "%s listens on %s", interface ? erab_interface_name(interface) : "local",
-                         erabi_listener_endpoint(broker->gates[i].listener));
+        erabi_broker_say(broker, "%s listens on %s", gate->interface ? erab_interface_name(gate->interface) : "local",
+                         erabi_listener_endpoint(gate->listener));
     return r;
 }
 
-/* A listener of the configuration, unless its interface is isolated. */
-static int open_gate(struct erabi_broker *broker, size_t i)
+/* A listener of the configuration; only its keys are read while its interface is isolated. */
+static int start_gate(struct erabi_broker *broker, struct erabi_gate *gate, const struct erabi_config_listener *config)
 {
-    const struct erabi_config_listener *config = &broker->config->listeners[i];
-    struct erabi_gate *gate = &broker->gates[i];
     gate->interface = (enum erab_interface)config->interface;
-    if (broker->pipeline.isolated >> gate->interface & 1)
-        return 0;
-    return listen_on(broker, i, gate->interface, gate->endpoint[0] ? gate->endpoint : config->endpoint,
-                     config->key_file);
+    int r = read_keys(broker, gate, config->key_file, config->curve_key);
+    return r < 0 || broker->pipeline.isolated >> gate->interface & 1 ? r : listen_on(broker, gate, config->endpoint);
+}
+
+static int start_local(struct erabi_broker *broker, struct erabi_gate *gate)
+{
+    int r = read_keys(broker, gate, broker->config->local.key_file, NULL);
+    return r < 0 ? r : listen_on(broker, gate, broker->config->local.endpoint);
 }
 
 static int dial(struct erabi_broker *broker, struct erabi_uplink *uplink, const struct erabi_config_uplink *config)
@@ -275,6 +278,7 @@ static int dial(struct erabi_broker *broker, struct erabi_uplink *uplink, const 
             return r;
         }
     }
+    erabi_uplinks_follow(broker, config->party);
     return 0;
 }
 
@@ -300,9 +304,9 @@ int erabi_network_start(struct erabi_broker *broker)
     if (r < 0 || !broker->gates || !broker->uplinks)
         return r < 0 ? r : -ENOMEM;
     for (size_t i = 0; i < config->n_listeners && r == 0; i++, broker->n_gates++)
-        r = open_gate(broker, i);
+        r = start_gate(broker, &broker->gates[i], &config->listeners[i]);
     if (r == 0 && config->local.mark.line)
-        r = listen_on(broker, broker->n_gates++, ERAB_IF_NONE, config->local.endpoint, config->local.key_file);
+        r = start_local(broker, &broker->gates[broker->n_gates++]);
     for (size_t i = 0; i < config->n_uplinks && r == 0; i++)
         r = dial(broker, &broker->uplinks[i], &config->uplinks[i]);
     return r;
@@ -382,9 +386,11 @@ void erabi_network_isolate(struct erabi_broker *broker, enum erab_interface inte
 int erabi_network_join(struct erabi_broker *broker, enum erab_interface interface)
 {
     int r = 0;
-    for (size_t i = 0; i < broker->config->n_listeners && r == 0; i++)
-        if (broker->gates[i].interface == interface && !broker->gates[i].listener)
-            r = open_gate(broker, i);
+    for (size_t i = 0; i < broker->config->n_listeners && r == 0; i++) {
+        struct erabi_gate *gate = &broker->gates[i];
+        if (gate->interface == interface && !gate->listener)
+            r = listen_on(broker, gate, gate->endpoint[0] ? gate->endpoint : broker->config->listeners[i].endpoint);
+    }
     for (size_t i = 0; i < broker->config->n_uplinks && r == 0; i++)
         if (broker->uplinks[i].interface == interface && !broker->uplinks[i].dials[0].dialer)
             r = dial(broker, &broker->uplinks[i], &broker->config->uplinks[i]);

@@ -148,9 +148,13 @@ static const struct erabi_gate *gate_for(const struct erabi_broker *broker, stru
         return NULL;
     row->interfaces = UINT64_C(1) << pair.interface;
     *error = "this broker has no listener for the interface of the two roles; add one under 'listeners'";
-    for (size_t i = 0; i < broker->n_gates; i++)
-        if (broker->gates[i].interface == pair.interface)
+    for (size_t i = 0; i < broker->n_gates; i++) {
+        if (broker->gates[i].interface != pair.interface)
+            continue;
+        if (broker->gates[i].listener)
             return &broker->gates[i];
+        *error = "the interface of the two roles is isolated; 'erab join' opens it again ('erab health' names it)";
+    }
     return NULL;
 }
 
@@ -183,7 +187,7 @@ json_t *erabi_verb_party_invite(void *user, const json_t *request, const char **
     return json_pack("{s:s, s:s, s:o, s:s, s:s, s:o, s:I}", "party", s.party, "hub", broker->owner.party, "hub_sign_key",
                      hex(broker->owner.sign_public), "interface", erab_interface_name(gate->interface), "endpoint",
                      erabi_listener_endpoint(gate->listener), "server_key",
-                     hex(gate->old_until_ms ? gate->next_key : gate->server_key), "expires_ms", until);
+                     hex((gate->old_until_ms ? &gate->next_keys : &gate->keys)->curve_public), "expires_ms", until);
 }
 
 /* ---- list and show ---- */

@@ -34,10 +34,10 @@ static struct erabi_gate *find(struct erabi_broker *broker, const char *interfac
 static int hold_both(struct erabi_broker *broker, struct erabi_gate *gate, const struct erab_identity *key,
                      uint64_t until_ms)
 {
-    int r = erabi_listener_next_key(gate->listener, key->curve_secret);
+    int r = gate->listener ? erabi_listener_next_key(gate->listener, key->curve_secret) : 0;
     if (r < 0)
         return r;
-    erabi_copy_bytes(gate->next_key, key->curve_public, ERAB_KEY_SIZE);
+    gate->next_keys = *key;
     gate->old_until_ms = until_ms;
     gate->since_ms = erabi_now_ms(&broker->loop);
     gate->version = (uint32_t)(gate->since_ms / 1000);
@@ -62,6 +62,13 @@ static int hold_both_of_owner(struct erabi_broker *broker, const struct erab_ide
     return 0;
 }
 
+static void follow(struct erabi_uplink *uplink, const uint8_t *server_key, const uint8_t *secret_key)
+{
+    for (int i = 0; i < 2; i++)
+        if (uplink->dials[i].dialer) /* not isolated */
+            erabi_dialer_follow(uplink->dials[i].dialer, server_key, secret_key);
+}
+
 static void follow_owner(struct erabi_broker *broker)
 {
     broker->owner = broker->next_owner;
@@ -69,8 +76,7 @@ static void follow_owner(struct erabi_broker *broker)
     broker->owner_until_ms = 0;
     broker->owner_version = (uint32_t)(erabi_now_ms(&broker->loop) / 1000);
     for (size_t i = 0; i < broker->config->n_uplinks; i++)
-        for (int k = 0; k < 2; k++)
-            erabi_dialer_follow(broker->uplinks[i].dials[k].dialer, NULL, broker->owner.curve_secret);
+        follow(&broker->uplinks[i], NULL, broker->owner.curve_secret);
     erabi_record_admin(broker->audit, "key-retired", OWNER, "done");
 }
 
@@ -126,17 +132,18 @@ static void tell_of_owner(struct erabi_broker *broker)
         erabi_cards_tell_own(broker, broker->gates[i].interface);
 }
 
-void erabi_uplinks_follow(struct erabi_broker *broker, const struct erabi_party_row *row)
+void erabi_uplinks_follow(struct erabi_broker *broker, const char *party)
 {
+    const struct erabi_party_row *row = erabi_registry_row(broker->registry, party);
     uint64_t now = erabi_now_ms(&broker->loop);
     const struct erabi_row_key *best = NULL;
-    for (size_t i = 0; i < row->n_keys; i++)
+    for (size_t i = 0; row && i < row->n_keys; i++)
         if (!sodium_is_zero(row->keys[i].curve, ERAB_KEY_SIZE) && row->keys[i].until_ms > now &&
             (!best || row->keys[i].from_ms >= best->from_ms))
             best = &row->keys[i];
     for (size_t i = 0; best && i < broker->config->n_uplinks; i++)
-        for (int k = 0; strcmp(broker->config->uplinks[i].party, row->id) == 0 && k < 2; k++)
-            erabi_dialer_follow(broker->uplinks[i].dials[k].dialer, best->curve, NULL);
+        if (strcmp(broker->config->uplinks[i].party, party) == 0)
+            follow(&broker->uplinks[i], best->curve, NULL);
 }
 
 /* ---- a listener's ---- */
@@ -145,7 +152,8 @@ static void retire(struct erabi_broker *broker, struct erabi_gate *gate)
 {
     if (gate->listener) /* not isolated */
         erabi_listener_retire_key(gate->listener);
-    erabi_copy_bytes(gate->server_key, gate->next_key, ERAB_KEY_SIZE);
+    gate->keys = gate->next_keys;
+    erab_identity_wipe(&gate->next_keys);
     gate->old_until_ms = 0;
     gate->version = (uint32_t)(erabi_now_ms(&broker->loop) / 1000);
     erabi_record_admin(broker->audit, "key-retired", erab_interface_name(gate->interface), "done");
@@ -160,23 +168,34 @@ void erabi_server_keys_tick(struct erabi_broker *broker)
         follow_owner(broker);
 }
 
+void erabi_keys_wipe(struct erabi_broker *broker)
+{
+    erab_identity_wipe(&broker->owner);
+    erab_identity_wipe(&broker->next_owner);
+    for (size_t i = 0; i < broker->n_gates; i++) {
+        erab_identity_wipe(&broker->gates[i].keys);
+        erab_identity_wipe(&broker->gates[i].next_keys);
+    }
+}
+
 int erabi_server_keys_load(struct erabi_broker *broker, const char *interface, struct erabi_slice value)
 {
     struct erabi_gate *gate = find(broker, interface);
     json_t *state = json_loadb((const char *)value.data, value.size, JSON_REJECT_DUPLICATES, NULL);
-    const char *file, *public;
+    const char *file, *public, *configured;
     json_int_t until;
-    uint8_t kept[ERAB_KEY_SIZE];
+    uint8_t kept[ERAB_KEY_SIZE], then[ERAB_KEY_SIZE];
     struct erab_identity key;
     char error[256] = "the journal's state of a server key cannot be read";
     bool owner = strcmp(interface, OWNER) == 0;
-    int r = json_unpack(state, "{s:s, s:s, s:I}", "key_file", &file, "public", &public, "old_until", &until) ||
-                    erab_key_parse(public, kept) < 0
+    int r = json_unpack(state, "{s:s, s:s, s:I, s:s}", "key_file", &file, "public", &public, "old_until", &until,
+                        "configured", &configured) ||
+                    erab_key_parse(public, kept) < 0 || erab_key_parse(configured, then) < 0
                 ? -EBADMSG
                 : 0;
-    const uint8_t *now = owner ? broker->owner.sign_public : gate ? gate->server_key : kept;
-    /* Else the configuration names the newer file already, or has this listener no more. */
-    if (r == 0 && sodium_memcmp(now, kept, ERAB_KEY_SIZE) != 0 &&
+    const uint8_t *now = owner ? broker->configured_owner : gate ? gate->configured : NULL;
+    /* Else the configuration names the newer file already, or another since, or has this listener no more. */
+    if (r == 0 && now && sodium_memcmp(now, kept, ERAB_KEY_SIZE) != 0 && sodium_memcmp(now, then, ERAB_KEY_SIZE) == 0 &&
         (r = erab_identity_load(&key, file, error, sizeof(error))) == 0) {
         const uint8_t *is = owner ? key.sign_public : key.curve_public;
         r = sodium_memcmp(is, kept, ERAB_KEY_SIZE) != 0 ? -EBADMSG
@@ -213,10 +232,11 @@ static void on_kept(void *user, int result)
 
 static int keep(struct rotation *rotation, const char *interface, const char *file)
 {
-    char key[64], public[65], *text = NULL;
+    char key[64], public[65], configured[65], *text = NULL;
     erab_key_text(rotation->gate ? rotation->key.curve_public : rotation->key.sign_public, public);
-    json_t *state = json_pack("{s:s, s:s, s:I}", "key_file", file, "public", public, "old_until",
-                              (json_int_t)rotation->until_ms);
+    erab_key_text(rotation->gate ? rotation->gate->configured : rotation->broker->configured_owner, configured);
+    json_t *state = json_pack("{s:s, s:s, s:I, s:s}", "key_file", file, "public", public, "old_until",
+                              (json_int_t)rotation->until_ms, "configured", configured);
     if (state)
         text = json_dumps(state, JSON_COMPACT);
     json_decref(state);
@@ -253,7 +273,7 @@ static const char *prepare(struct rotation *rotation, const json_t *statement)
         return "the file holds the keys of another party; make one for the owner";
     if (owner ? erabi_registry_uses(broker->registry, rotation->key.sign_public) ||
                     sodium_memcmp(rotation->key.curve_public, broker->owner.curve_public, ERAB_KEY_SIZE) == 0
-              : sodium_memcmp(rotation->key.curve_public, rotation->gate->server_key, ERAB_KEY_SIZE) == 0)
+              : sodium_memcmp(rotation->key.curve_public, rotation->gate->keys.curve_public, ERAB_KEY_SIZE) == 0)
         return "the file holds the key in use; make a new one";
     return NULL;
 }

@@ -147,6 +147,75 @@ def the_sdk_follows_a_listeners_new_key(s):
         alder.stop()
 
 
+def an_isolated_listener_is_joined_with_the_keys_that_hold(s):
+    operators(s, "hana")
+    old = bytes.fromhex(s.broker.server("r3")[1])
+    good(s, *at(s, "isolate", "r3"))
+    new = bytes.fromhex(good(s, *at(s, "key", "rotate", "r3", path(s, "r3-2.key"), "--operator", path(s, "hana"),
+                                    "--overlap", "4"))["server_key"])
+    good(s, *at(s, "join", "r3"))
+    over(s, old)
+    over(s, new)
+    s.audited(what="admin", act="key-retired", object="r3")
+    good(s, *at(s, "isolate", "r3"))
+    good(s, *at(s, "join", "r3"))
+    over(s, new)
+    over(s, old, bind=False)
+    s.audited(what="connection", verdict="refused", reason="bad-box")
+
+
+def an_interface_isolated_in_an_overlap_survives_a_restart(s):
+    operators(s, "hana")
+    new = bytes.fromhex(good(s, *at(s, "key", "rotate", "r3", path(s, "r3-2.key"), "--operator", path(s, "hana"),
+                                    "--overlap", "86400"))["server_key"])
+    good(s, *at(s, "isolate", "r3"))
+    restart(s)
+    good(s, *at(s, "join", "r3"))
+    over(s, new)
+
+
+def an_isolated_uplink_follows_when_it_is_joined(s):
+    hub, below = two_brokers(s)
+    passes(s, below, "o-1")
+    good(s, *at(s, "key", "rotate", "r3", path(s, "r3-2.key"), "--operator", path(s, "hana"), "--overlap", "4"))
+    below.wait_audit(lambda r: r.get("act") == "key-rotate" and r.get("object") == hub.owner and r["verdict"] == "active")
+    socket = below.config["admin_socket"]
+    good(s, "key", "rotate", "owner", path(s, "cedar-2.key"), "--operator", path(s, "hana"), "--overlap", "4", "--socket", socket)
+    s.audited(what="admin", act="key-rotate", object="cedar", verdict="active")
+    good(s, "isolate", "r3", "--socket", socket)
+    below.wait_audit(lambda r: r.get("act") == "key-retired" and r.get("object") == "owner")
+    s.audited(what="admin", act="key-retired", object="r3")
+    good(s, "join", "r3", "--socket", socket)
+    below.wait_audit(lambda r: r["what"] == "connection" and r["verdict"] == "opened" and r["peer"] == hub.owner and
+                     r["mono_ms"] > last_join(below))
+
+
+def an_isolated_interface_takes_no_invitation(s):
+    operators(s, "hana")
+    good(s, *at(s, "isolate", "r3"))
+    assert "erab join" in refused(s, *at(s, "party", "invite", "cedar", path(s, "invitation"), "--role", "ra", "--firm",
+                                            "cedar", "--operator", path(s, "hana")))
+
+
+def a_file_that_the_operator_chose_since_counts(s):
+    operators(s, "hana")
+    good(s, *at(s, "key", "rotate", "r3", path(s, "r3-2.key"), "--operator", path(s, "hana"), "--overlap", "86400"))
+    good(s, *at(s, "key", "rotate", "owner", path(s, "owner-2.key"), "--operator", path(s, "hana"), "--overlap", "86400"))
+    os.remove(path(s, "r3-2.key"))
+    os.remove(path(s, "owner-2.key"))
+    for at_, file in (s.broker.config["listeners"][1], "r3-3.key"), (s.broker.config["owner"], "owner-3.key"):
+        good(s, "key", "new", "coordinator.rest", path(s, file))
+        at_["key_file"] = path(s, file)
+    restart(s)
+    over(s, keys(path(s, "r3-3.key"))["curve_public"])
+    over(s, bytes.fromhex(s.broker.server("r3")[1]), bind=False)
+    s.audited(what="connection", verdict="refused", reason="bad-box")
+
+
+def last_join(broker):
+    return max(r["mono_ms"] for r in broker.audit() if r.get("act") == "join")
+
+
 def a_newer_file_in_the_configuration_ends_the_matter(s):
     operators(s, "hana")
     new = bytes.fromhex(good(s, *at(s, "key", "rotate", "r3", path(s, "r3-2.key"), "--operator", path(s, "hana")))["server_key"])
