@@ -101,7 +101,6 @@ int erabi_pipeline_swap_prepare(struct erabi_swap *swap, struct erabi_pipeline *
                                 struct erabi_snapshot *snapshot);
 void erabi_pipeline_swap(struct erabi_swap *swap, struct erabi_pipeline *pipeline,
                          void (*cut)(void *user, struct erabi_target *target), void *user);
-void erabi_pipeline_swap_undo(struct erabi_swap *swap, struct erabi_pipeline *pipeline);
 /* An interface is isolated from now on, or joined again; what waits for links of it is told to its senders. */
 void erabi_pipeline_isolate(struct erabi_pipeline *pipeline, enum erab_interface interface, bool isolated);
 /* One envelope of a bound session. */
@@ -133,9 +132,6 @@ void erabi_heads_take(struct erabi_pipeline *pipeline, const struct erab_header 
 int erabi_pipeline_restore_member(struct erabi_pipeline *pipeline, const struct erabi_journal_member *row);
 int erabi_pipeline_restore(struct erabi_pipeline *pipeline, const struct erabi_journal_pending *row);
 int erabi_pipeline_restore_mark(struct erabi_pipeline *pipeline, const struct erabi_journal_mark *row);
-/* Sends one of the broker's own receipts, once. */
-void erabi_pipeline_answer(struct erabi_pipeline *pipeline, struct erabi_target *target,
-                           const struct erabi_answer *answer);
 /* Everything waiting for a target is dropped, with a receipt to each sender. */
 void erabi_pipeline_drop(struct erabi_pipeline *pipeline, struct erabi_target *target, enum erab_reason reason);
 /* Frees what the pipeline owns. */

@@ -51,12 +51,6 @@ static void say(struct erabi_pipeline *pipeline, struct erabi_target *target, co
     erabi_parcel_unref(parcel);
 }
 
-void erabi_pipeline_answer(struct erabi_pipeline *pipeline, struct erabi_target *target,
-                           const struct erabi_answer *answer)
-{
-    say(pipeline, target, answer, ONCE);
-}
-
 static struct erabi_answer answer_of(struct erabi_pipeline *pipeline, const char *to)
 {
     return (struct erabi_answer){.owner = pipeline->owner->party,

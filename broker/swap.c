@@ -59,11 +59,6 @@ static void swap_free(struct erabi_swap *swap, struct erabi_pipeline *pipeline)
     *swap = (struct erabi_swap){0};
 }
 
-void erabi_pipeline_swap_undo(struct erabi_swap *swap, struct erabi_pipeline *pipeline)
-{
-    swap_free(swap, pipeline);
-}
-
 int erabi_pipeline_swap_prepare(struct erabi_swap *swap, struct erabi_pipeline *pipeline,
                                 struct erabi_snapshot *snapshot)
 {

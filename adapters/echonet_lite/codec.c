@@ -189,19 +189,6 @@ int erabi_el_map_read(struct erabi_slice edt, struct erabi_el_map *out)
     return 0;
 }
 
-void erabi_el_map_write(struct erabi_writer *w, const struct erabi_el_map *map)
-{
-    size_t n = map_count(map);
-    erabi_write_u8(w, (uint8_t)n);
-    if (n >= 16) {
-        erabi_write_bytes(w, map->bits, sizeof(map->bits));
-        return;
-    }
-    for (unsigned epc = 0x80; epc <= 0xFF; epc++)
-        if (erabi_el_map_has(map, (uint8_t)epc))
-            erabi_write_u8(w, (uint8_t)epc);
-}
-
 int erabi_el_instances_read(struct erabi_slice edt, uint32_t out[ERABI_EL_INSTANCES_MAX], size_t *n)
 {
     struct erabi_reader r = erabi_reader(edt.data, edt.size);

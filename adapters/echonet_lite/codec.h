@@ -71,7 +71,6 @@ struct erabi_el_map {
 };
 /* Both forms. 0 or -EBADMSG: wrong size, count and bits differ, EPC under 80. */
 int erabi_el_map_read(struct erabi_slice edt, struct erabi_el_map *out);
-void erabi_el_map_write(struct erabi_writer *w, const struct erabi_el_map *map);
 bool erabi_el_map_has(const struct erabi_el_map *map, uint8_t epc);
 void erabi_el_map_add(struct erabi_el_map *map, uint8_t epc);
 

@@ -340,16 +340,6 @@ bool erabi_audit_failed(const struct erabi_audit *a)
     return a->failed;
 }
 
-uint64_t erabi_audit_seq(const struct erabi_audit *a)
-{
-    return a->seq;
-}
-
-const char *erabi_audit_log_id(const struct erabi_audit *a)
-{
-    return a->log;
-}
-
 void erabi_audit_close(struct erabi_audit *a)
 {
     if (!a)

@@ -55,8 +55,6 @@ int erabi_audit_flush(struct erabi_audit *audit, bool sync);
 int erabi_audit_sign_head(struct erabi_audit *audit);
 /* True from the first failed write on: commands must stop. Cleared only by opening it anew. */
 bool erabi_audit_failed(const struct erabi_audit *audit);
-uint64_t erabi_audit_seq(const struct erabi_audit *audit);
-const char *erabi_audit_log_id(const struct erabi_audit *audit);
 /* Head, flush, fsync, close. */
 void erabi_audit_close(struct erabi_audit *audit);
 

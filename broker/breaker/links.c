@@ -140,11 +140,6 @@ struct erabi_link *erabi_links_next(const struct erabi_links *links, const struc
     return i < BUCKETS ? links->buckets[i] : NULL;
 }
 
-size_t erabi_links_count(const struct erabi_links *links)
-{
-    return links->n;
-}
-
 size_t erabi_links_open(const struct erabi_links *links)
 {
     return links->n_open;

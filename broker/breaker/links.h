@@ -42,7 +42,6 @@ struct erabi_link *erabi_links_get(struct erabi_links *links, const char *x, enu
                                    const char *y, uint64_t now_ms);
 /* All records in turn, in no particular order; NULL begins and ends. Nothing may be added or ticked meanwhile. */
 struct erabi_link *erabi_links_next(const struct erabi_links *links, const struct erabi_link *after);
-size_t erabi_links_count(const struct erabi_links *links);
 /* How many are open now: 0 spares the search for what to keep out. */
 size_t erabi_links_open(const struct erabi_links *links);
 /* The order of `erab breaker list`. */

@@ -273,11 +273,6 @@ const struct erabi_config_party *erabi_config_party(const struct erabi_config *c
     return NULL;
 }
 
-void erabi_config_print_options(void *file)
-{
-    erabi_options_print(top_table, file);
-}
-
 const struct erabi_option *erabi_config_table(void)
 {
     return top_table;

@@ -174,7 +174,6 @@ int erabi_config_load(struct erabi_config **out, const char *path, struct erabi_
 void erabi_config_free(struct erabi_config *config);
 /* The entry of a party or NULL. A walk over the list: for start-up, not for the data plane (registry). */
 const struct erabi_config_party *erabi_config_party(const struct erabi_config *config, const char *id);
-void erabi_config_print_options(void *file);
 /* The option table of the whole file. */
 const struct erabi_option *erabi_config_table(void);
 #endif

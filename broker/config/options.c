@@ -427,17 +427,3 @@ void erabi_options_free(const struct erabi_option *table, void *base)
         }
     }
 }
-
-static void print_table(const struct erabi_option *table, FILE *out, int indent)
-{
-    for (const struct erabi_option *o = table; o->key; o++) {
-        fprintf(out, "%*s%s%s: %s\n", indent, "", o->key, o->required ? " (required)" : "", o->right ? o->right : "");
-        if (o->table)
-            print_table(o->table, out, indent + 2);
-    }
-}
-
-void erabi_options_print(const struct erabi_option *table, void *file)
-{
-    print_table(table, file, 0);
-}

@@ -64,7 +64,4 @@ struct erabi_option_change {
  * from erabi_options_fill. False: no memory. */
 bool erabi_options_compare(const struct erabi_option *table, const void *before, const void *now,
                            void (*tell)(void *user, const struct erabi_option_change *change), void *user);
-
-/* Prints the table for a manual: one line an option, sections indented. */
-void erabi_options_print(const struct erabi_option *table, void *file);
 #endif

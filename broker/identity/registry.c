@@ -403,12 +403,6 @@ bool erabi_attachment_speaks_for(const struct erabi_attachment *a, uint32_t part
     return bsearch(&party, a->speaks_for, a->n_speaks_for, sizeof(*a->speaks_for), erabi_reg_by_number) != NULL;
 }
 
-bool erabi_attachment_may(const struct erabi_attachment *a, enum erab_interface interface, enum erab_type type)
-{
-    return !a->revoked && (unsigned)type <= ERAB_TYPE_MAX && (a->types >> type & 1) &&
-           (a->interfaces == 0 || ((unsigned)interface < ERAB_IF_COUNT && (a->interfaces >> interface & 1)));
-}
-
 const erabi_key_bytes *erabi_registry_sign_keys(const struct erabi_registry *r, const char *id, size_t *n)
 {
     const struct party *p = erabi_reg_party(r, id);

@@ -75,8 +75,6 @@ size_t erabi_registry_capacity(const struct erabi_registry *registry);
 const struct erabi_attachment *erabi_registry_attachment_of(const struct erabi_registry *registry, uint32_t party);
 
 bool erabi_attachment_speaks_for(const struct erabi_attachment *attachment, uint32_t party);
-bool erabi_attachment_may(const struct erabi_attachment *attachment, enum erab_interface interface,
-                          enum erab_type type);
 /* Sign keys of a party; without own ones those of the party that represents it; none (and *n 0) for an unknown or
  * revoked one. */
 const erabi_key_bytes *erabi_registry_sign_keys(const struct erabi_registry *registry, const char *id, size_t *n);
@@ -112,9 +110,6 @@ bool erabi_registry_owns(const struct erabi_registry *registry, uint32_t party, 
 /* Adds a signature key to a party, or sets the end of one that it has. 0, -ENOENT, -ENOSPC. */
 int erabi_registry_sign_key(struct erabi_registry *registry, const char *id, const uint8_t key[ERAB_KEY_SIZE],
                             uint64_t until_ms, uint64_t now_ms);
-/* For a registry made of a newer configuration: takes over the rows and revocations of the one before. What the newer
- * configuration names belongs to it. 0, or the first fault of a put: then the newer one must not be used. */
-int erabi_registry_carry(struct erabi_registry *to, const struct erabi_registry *from, uint64_t now_ms);
 /* Once a second: drops signature keys whose time is over. True when any key ended: sessions must be looked at. */
 bool erabi_registry_tick(struct erabi_registry *registry, uint64_t now_ms);
 #endif

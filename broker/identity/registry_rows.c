@@ -222,21 +222,6 @@ int erabi_registry_sign_key(struct erabi_registry *r, const char *id, const uint
     return f;
 }
 
-int erabi_registry_carry(struct erabi_registry *to, const struct erabi_registry *from, uint64_t now_ms)
-{
-    for (uint32_t i = 0; i < from->n_parties; i++) {
-        const struct party *p = &from->parties[i];
-        struct erabi_party_row row = p->row ? *p->row : (struct erabi_party_row){0};
-        row.configured = row.configured || erabi_reg_party(to, p->id);
-        int f = p->row ? erabi_registry_put(to, &row, now_ms) : 0;
-        if (f < 0 && f != -ENOENT) /* taken out of the configuration: its keys mean nothing */
-            return f;
-        if (p->seen.revoked)
-            erabi_registry_restore_revoked(to, p->id);
-    }
-    return 0;
-}
-
 bool erabi_registry_tick(struct erabi_registry *r, uint64_t now_ms)
 {
     if (now_ms < r->next_end_ms)

@@ -455,11 +455,6 @@ bool erabi_journal_writable(const struct erabi_journal *j)
     return !atomic_load(&j->failed);
 }
 
-size_t erabi_journal_queued(const struct erabi_journal *j)
-{
-    return j->queued;
-}
-
 void erabi_journal_close(struct erabi_journal *j, void (*closed)(void *user), void *user)
 {
     j->closed = closed;

@@ -108,7 +108,6 @@ void erabi_journal_tick(struct erabi_journal *journal, uint64_t now_ms);
 
 /* False after a failed commit until a probe succeeded. */
 bool erabi_journal_writable(const struct erabi_journal *journal);
-size_t erabi_journal_queued(const struct erabi_journal *journal);
 /* Commits what is queued, runs the callbacks, closes the database, then calls `closed` from the loop. */
 void erabi_journal_close(struct erabi_journal *journal, void (*closed)(void *user), void *user);
 #endif

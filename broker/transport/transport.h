@@ -2,7 +2,7 @@
  * header sees ZMTP, CurveZMQ, sockets or libuv handles.
  *
  * All calls and callbacks happen on the loop thread. No call blocks. A callback may call anything here,
- * erabi_transport_cut() of its own connection included.
+ * erabi_connection_cut() of its own connection included.
  *
  * Endpoints: "tcp://ADDRESS:PORT" (IPv6 in brackets; port 0 asks the kernel, see listener_endpoint) and
  * "ipc:///absolute/path" (mode 0600, a stale socket of a dead process is replaced, a live one is not). */

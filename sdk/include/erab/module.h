@@ -24,8 +24,8 @@ enum erab_option_type {
 
 enum { ERAB_OPTION_REQUIRED = 1, ERAB_OPTION_SECRET = 2, ERAB_OPTION_RELOADABLE = 4 };
 
-/* One option. Tables end with a row whose name is NULL. The host validates, fills in defaults, redacts
- * secrets and prints the manual. */
+/* One option. Tables end with a row whose name is NULL. The host validates, fills in defaults, shows a
+ * secret's value nowhere and prints the manual. */
 struct erab_option {
     const char *name;
     enum erab_option_type type;

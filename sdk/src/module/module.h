@@ -79,8 +79,6 @@ int erabi_module_options(struct erab_config *out, const struct erab_option *tabl
 void erabi_module_options_deinit(struct erab_config *config, const struct erab_option *table);
 /* The table for a manual: a list of {name, type, required, secret, reloadable, default, min, max, choices, help}. */
 json_t *erabi_module_options_manual(const struct erab_option *table);
-/* The values for people and logs: {name: text}, "(secret)" in place of a secret. */
-json_t *erabi_module_options_shown(const struct erab_config *config, const struct erab_option *table);
 
 /* Fills `error` and returns `code`. */
 __attribute__((format(printf, 3, 4))) int erabi_error_set(struct erab_error *error, int code, const char *format, ...);

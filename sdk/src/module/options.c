@@ -306,24 +306,3 @@ json_t *erabi_module_options_manual(const struct erab_option *table)
     }
     return list;
 }
-
-json_t *erabi_module_options_shown(const struct erab_config *config, const struct erab_option *table)
-{
-    json_t *out = json_object();
-    for (uint32_t i = 0; i < config->n; i++) {
-        const struct erab_config_value *v = &config->values[i];
-        json_t *value = text_or_null(v->text);
-        if (v->list) {
-            json_decref(value);
-            value = json_array();
-            for (const char *const *p = v->list; *p; p++)
-                json_array_append_new(value, json_string(*p));
-        }
-        if ((table[i].flags & ERAB_OPTION_SECRET) && (v->text || v->list)) {
-            json_decref(value);
-            value = json_string("(secret)");
-        }
-        json_object_set_new(out, v->name, value);
-    }
-    return out;
-}
