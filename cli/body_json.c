@@ -47,7 +47,7 @@ static json_t *one(const ProtobufCFieldDescriptor *field, const void *at)
     }
 }
 
-static size_t size_of(const ProtobufCFieldDescriptor *field)
+size_t cli_field_size(const ProtobufCFieldDescriptor *field)
 {
     switch (field->type) {
     case PROTOBUF_C_TYPE_UINT64:
@@ -87,7 +87,7 @@ json_t *cli_body_json(const ProtobufCMessage *body)
         const uint8_t *items = *(const uint8_t *const *)(const void *)(base + field->offset);
         json_t *list = n ? json_array() : NULL;
         for (size_t k = 0; k < n; k++)
-            json_array_append_new(list, one(field, items + k * size_of(field)));
+            json_array_append_new(list, one(field, items + k * cli_field_size(field)));
         if (list)
             json_object_set_new(map, field->name, list);
     }

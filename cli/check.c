@@ -12,6 +12,21 @@
 #include "config/config.h"
 #include "config/profile.h"
 
+void cli_findings(const struct cli *cli, bool good, const struct erabi_config_errors *errors)
+{
+    json_t *list = json_array();
+    for (size_t i = 0; i < errors->n; i++) {
+        json_array_append_new(list, json_string(errors->text[i]));
+        if (!cli->json)
+            fprintf(stderr, "%s\n", errors->text[i]);
+    }
+    if (!cli->json && errors->more)
+        fprintf(stderr, "and %zu more\n", errors->more);
+    if (cli->json)
+        cli_print(json_pack("{s:b, s:O, s:I}", "ok", good, "errors", list, "more", (json_int_t)errors->more));
+    json_decref(list);
+}
+
 int cli_config_check(const struct cli *cli)
 {
     struct erabi_config_errors *errors = calloc(1, sizeof(*errors));
@@ -24,20 +39,10 @@ int cli_config_check(const struct cli *cli)
         r = erabi_profile_load(&profile, config->profile, errors);
     if (r == 0)
         r = erabi_broker_check_policies(config, cli->words[0], errors);
-    json_t *list = json_array();
-    for (size_t i = 0; i < errors->n; i++) {
-        json_array_append_new(list, json_string(errors->text[i]));
-        if (!cli->json)
-            fprintf(stderr, "%s\n", errors->text[i]);
-    }
-    if (!cli->json && errors->more)
-        fprintf(stderr, "and %zu more\n", errors->more);
-    if (cli->json)
-        cli_print(json_pack("{s:b, s:O, s:I}", "ok", r == 0, "errors", list, "more", (json_int_t)errors->more));
-    else if (r == 0)
+    cli_findings(cli, r == 0, errors);
+    if (r == 0 && !cli->json)
         printf("%s: good; owner %s, %zu parties, profile %s\n", cli->words[0], config->owner.party, config->n_parties,
                erabi_profile_name(profile));
-    json_decref(list);
     erabi_profile_free(profile);
     erabi_config_free(config);
     free(errors);

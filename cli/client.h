@@ -28,4 +28,6 @@ bool cli_seconds(const char *text, uint64_t usual, uint64_t most, uint64_t *out)
 
 /* body_json.c: names as in PROTOCOL.md, bytes in hex. NULL without memory. */
 json_t *cli_body_json(const ProtobufCMessage *body);
+/* Bytes that one value of this field takes in the struct of its message. */
+size_t cli_field_size(const ProtobufCFieldDescriptor *field);
 #endif

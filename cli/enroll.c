@@ -1,4 +1,5 @@
 /* The newcomer's side: an invitation becomes a key file; a key file gets its successor. */
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -111,12 +112,15 @@ static void print_registered(const struct cli *cli, const struct erab_invitation
                id->party, i->hub, fingerprint, i->endpoint, server, sign);
 }
 
-/* The key file may be there already: of a try before, that was cut off. */
+/* The key file may be there already: of a try before, that was cut off, or of another that runs beside this one. */
 static int own_keys(const struct cli *cli, const struct erab_invitation *i, struct erab_identity *out, char error[512])
 {
     if (access(cli->words[1], F_OK) != 0) {
-        int r = erab_identity_generate(out, i->party);
-        return r < 0 ? r : erab_identity_save(out, cli->words[1], error, 512);
+        int made = erab_identity_generate(out, i->party);
+        if (made == 0)
+            made = erab_identity_save(out, cli->words[1], error, 512);
+        if (made != -EEXIST)
+            return made;
     }
     int r = erab_identity_load(out, cli->words[1], error, 512);
     if (r == 0 && strcmp(out->party, i->party) != 0) {

@@ -8,6 +8,7 @@
 
 #include <sodium.h>
 
+#include "client.h"
 #include "policy_test.h"
 
 /* Everything that one body takes; freed together. */
@@ -88,22 +89,6 @@ static bool read_enum(const ProtobufCEnumDescriptor *e, const char *text, int *o
     return value != NULL;
 }
 
-static size_t size_of(const ProtobufCFieldDescriptor *field)
-{
-    switch (field->type) {
-    case PROTOBUF_C_TYPE_UINT64:
-    case PROTOBUF_C_TYPE_DOUBLE:
-        return 8;
-    case PROTOBUF_C_TYPE_BYTES:
-        return sizeof(ProtobufCBinaryData);
-    case PROTOBUF_C_TYPE_STRING:
-    case PROTOBUF_C_TYPE_MESSAGE:
-        return sizeof(void *);
-    default:
-        return 4; /* uint32, enum, bool */
-    }
-}
-
 static ProtobufCMessage *fill(struct filling *f, const ProtobufCMessageDescriptor *d,
                               const struct erabi_yaml_node *map);
 
@@ -173,7 +158,7 @@ static void set_list(struct filling *f, const ProtobufCFieldDescriptor *field, u
         fault(f, list->mark, "%s: a list is needed here", field->name);
         return;
     }
-    size_t size = size_of(field), n = 0;
+    size_t size = cli_field_size(field), n = 0;
     uint8_t *items = take(f, list->n * size + 1);
     for (const struct erabi_yaml_node *node = list->first; node; node = node->next)
         set(f, field, items + n++ * size, node);

@@ -17,19 +17,9 @@ int cli_topology_check(const struct cli *cli)
         good = erabi_topology_end_load(&ends[i], cli->words[i], errors) == 0 && good;
     if (good) /* ends that cannot be read cannot be compared */
         good = erabi_topology_check(ends, n, errors);
-    json_t *list = json_array();
-    for (size_t i = 0; i < errors->n; i++) {
-        json_array_append_new(list, json_string(errors->text[i]));
-        if (!cli->json)
-            fprintf(stderr, "%s\n", errors->text[i]);
-    }
-    if (!cli->json && errors->more)
-        fprintf(stderr, "and %zu more\n", errors->more);
-    if (cli->json)
-        cli_print(json_pack("{s:b, s:O, s:I}", "ok", good, "errors", list, "more", (json_int_t)errors->more));
-    else if (good)
+    cli_findings(cli, good, errors);
+    if (good && !cli->json)
         printf("%zu configurations fit together\n", n);
-    json_decref(list);
     for (size_t i = 0; i < n; i++)
         erabi_topology_end_deinit(&ends[i]);
     return good ? EXIT_DONE : EXIT_REFUSED;

@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/words.h"
 #include "cli.h"
 
 #define GIVEN_MAX 62
@@ -62,31 +63,12 @@ bool cli_option_of(const struct cli_verb *verb, const char *name)
     return false;
 }
 
-/* Number of single edits between two short words. */
-static size_t distance(const char *a, const char *b)
-{
-    size_t n = strnlen(a, 32), m = strnlen(b, 32), row[33];
-    for (size_t j = 0; j <= m; j++)
-        row[j] = j;
-    for (size_t i = 1; i <= n; i++) {
-        size_t diagonal = row[0];
-        row[0] = i;
-        for (size_t j = 1; j <= m; j++) {
-            size_t change = diagonal + (a[i - 1] != b[j - 1]);
-            diagonal = row[j];
-            size_t least = row[j] < row[j - 1] ? row[j] : row[j - 1];
-            row[j] = change < least + 1 ? change : least + 1;
-        }
-    }
-    return row[m];
-}
-
 const char *cli_nearest(const char *word, const char *(*next)(void *user), void *user)
 {
     const char *best = "";
     size_t least = SIZE_MAX;
     for (const char *name; (name = next(user));) {
-        size_t d = 2 * distance(word, name) + (*word != *name); /* of two, the one that begins alike */
+        size_t d = 2 * erabi_word_distance(word, name) + (*word != *name); /* of two, the one that begins alike */
         if (*word && strncmp(name, word, strlen(word)) == 0) /* it was cut short */
             d = 0;
         if (d < least) {

@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "base/cleanup.h"
+#include "base/write_all.h"
 #include "runner.h"
 
 #define KEYS_MAX  256u
@@ -44,17 +45,8 @@ static int write_new(int dir, const void *value, size_t size)
     _close_ int fd = openat(dir, TEMPORARY, O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, 0600);
     if (fd < 0)
         return -errno;
-    const char *at = value;
-    while (size) {
-        ssize_t n = write(fd, at, size);
-        if (n < 0 && errno == EINTR)
-            continue;
-        if (n < 0)
-            return -errno;
-        at += n;
-        size -= (size_t)n;
-    }
-    return fsync(fd) ? -errno : 0;
+    int r = erabi_write_all(fd, value, size);
+    return r == 0 && fsync(fd) ? -errno : r;
 }
 
 int runner_store_put(erab_self *self, const char *key, const void *value, size_t size)

@@ -7,9 +7,9 @@
 
 #include "base/cursor.h"
 
-#define TEXT_MAX   80 /* a party or an instance */
-#define CODE_MAX   32
-#define PROBES_MAX 16u
+#define TEXT_MAX 80 /* a party or an instance */
+#define CODE_MAX 32
+#define SLOTS    (2 * ERABI_COUNTED_KINDS) /* half stay free, so that a search is short */
 
 struct slot {
     uint64_t n; /* 0: free */
@@ -18,9 +18,10 @@ struct slot {
 
 struct erabi_counted {
     uint8_t seed[crypto_shorthash_KEYBYTES]; /* the names come from outside */
-    size_t used;
-    struct slot slots[ERABI_COUNTED_SLOTS];
-    struct slot rest; /* when there is no place */
+    size_t n_used;
+    struct slot *used[ERABI_COUNTED_KINDS];
+    struct slot slots[SLOTS]; /* memory that a quiet log never touches */
+    struct slot rest;         /* when there is no place */
 };
 
 struct erabi_counted *erabi_counted_new(void)
@@ -55,19 +56,19 @@ static struct slot *find(struct erabi_counted *c, const struct slot *wanted)
     erabi_copy_bytes(text, wanted, sizeof(*wanted));
     crypto_shorthash(hash, text, sizeof(text), c->seed);
     erabi_copy_bytes(&at, hash, sizeof(at));
-    for (uint32_t i = 0; i < PROBES_MAX; i++) {
-        struct slot *s = &c->slots[(at + i) % ERABI_COUNTED_SLOTS];
-        if (s->n && !same(s, wanted))
-            continue;
-        if (!s->n) {
-            *s = *wanted;
-            c->used++;
-        }
+    struct slot *s = &c->slots[at % SLOTS];
+    while (s->n && !same(s, wanted))
+        s = s + 1 < c->slots + SLOTS ? s + 1 : c->slots;
+    if (s->n)
         return s;
+    if (c->n_used == ERABI_COUNTED_KINDS) {
+        if (!c->rest.n)
+            put(c->rest.what, sizeof(c->rest.what), "various");
+        return &c->rest;
     }
-    if (!c->rest.n)
-        put(c->rest.what, sizeof(c->rest.what), "various");
-    return &c->rest;
+    c->used[c->n_used++] = s;
+    *s = *wanted;
+    return s;
 }
 
 bool erabi_counted_take(struct erabi_counted *c, const char *what, const struct erabi_audit_kind *kind)
@@ -80,16 +81,21 @@ bool erabi_counted_take(struct erabi_counted *c, const char *what, const struct 
     return ++find(c, &wanted)->n <= ERABI_AUDIT_ONE_BY_ONE;
 }
 
+static void end_of(struct slot *s,
+                   void (*tell)(void *user, const char *what, const struct erabi_audit_kind *kind, uint64_t records),
+                   void *user)
+{
+    struct erabi_audit_kind kind = {s->peer, s->verdict, s->reason};
+    if (s->n > ERABI_AUDIT_ONE_BY_ONE)
+        tell(user, s->what, &kind, s->n - ERABI_AUDIT_ONE_BY_ONE);
+    *s = (struct slot){0};
+}
+
 void erabi_counted_end(struct erabi_counted *c,
                        void (*tell)(void *user, const char *what, const struct erabi_audit_kind *kind, uint64_t records),
                        void *user)
 {
-    for (size_t i = 0; i <= ERABI_COUNTED_SLOTS && (c->used || c->rest.n); i++) {
-        struct slot *s = i < ERABI_COUNTED_SLOTS ? &c->slots[i] : &c->rest;
-        struct erabi_audit_kind kind = {s->peer, s->verdict, s->reason};
-        if (s->n > ERABI_AUDIT_ONE_BY_ONE)
-            tell(user, s->what, &kind, s->n - ERABI_AUDIT_ONE_BY_ONE);
-        *s = (struct slot){0};
-    }
-    c->used = 0;
+    while (c->n_used)
+        end_of(c->used[--c->n_used], tell, user);
+    end_of(&c->rest, tell, user);
 }

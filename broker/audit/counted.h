@@ -5,7 +5,7 @@
 
 #include "audit/audit.h"
 
-#define ERABI_COUNTED_SLOTS 2048u /* kinds a second; all others share one place a `what` is told in */
+#define ERABI_COUNTED_KINDS 8192u /* a second; all others share one place, told as "various" */
 
 struct erabi_counted;
 

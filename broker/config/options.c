@@ -12,6 +12,7 @@
 
 #include "base/cleanup.h"
 #include "base/cursor.h"
+#include "base/words.h"
 
 #define LIST_MAX 4096u
 
@@ -37,25 +38,6 @@ static bool wrong(struct fill *f, struct erabi_mark mark, const struct erabi_opt
     return false;
 }
 
-/* Number of single edits between two short words; for "did you mean". */
-static size_t distance(const char *a, const char *b)
-{
-    size_t n = strnlen(a, 32), m = strnlen(b, 32), row[33];
-    for (size_t j = 0; j <= m; j++)
-        row[j] = j;
-    for (size_t i = 1; i <= n; i++) {
-        size_t diagonal = row[0];
-        row[0] = i;
-        for (size_t j = 1; j <= m; j++) {
-            size_t change = diagonal + (a[i - 1] != b[j - 1]);
-            diagonal = row[j];
-            size_t least = row[j] < row[j - 1] ? row[j] : row[j - 1];
-            row[j] = change < least + 1 ? change : least + 1;
-        }
-    }
-    return row[m];
-}
-
 static void tell_known(struct fill *f, const struct erabi_option *table, const struct erabi_yaml_node *node)
 {
     char known[256];
@@ -70,7 +52,7 @@ static void unknown_key(struct fill *f, const struct erabi_option *table, const 
     const char *nearest = NULL;
     size_t best = 4;
     for (const struct erabi_option *o = table; o->key; o++) {
-        size_t d = distance(o->key, node->key);
+        size_t d = erabi_word_distance(o->key, node->key);
         if (d < best) {
             best = d;
             nearest = o->key;
@@ -94,7 +76,7 @@ static bool nearest_choice(const struct erabi_option *o, const char *text, char 
         if (n < sizeof(word)) {
             erabi_copy_bytes(word, at, n);
             word[n] = '\0';
-            size_t d = o->choose(word) ? distance(word, text) : SIZE_MAX;
+            size_t d = o->choose(word) ? erabi_word_distance(word, text) : SIZE_MAX;
             if (d < best && d < n) {
                 best = d;
                 erabi_copy_text(name, 32, word);

@@ -6,6 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/words.h"
+
 #define OPTIONS_MAX 256u
 
 struct filling {
@@ -17,24 +19,6 @@ struct filling {
 
 #define fault(f, mark, ...) ((f)->failed = true, erabi_config_error((f)->errors, (f)->file, mark, __VA_ARGS__))
 
-static size_t distance(const char *a, const char *b)
-{
-    size_t n = strnlen(a, 32), m = strnlen(b, 32), row[33];
-    for (size_t j = 0; j <= m; j++)
-        row[j] = j;
-    for (size_t i = 1; i <= n; i++) {
-        size_t corner = row[0];
-        row[0] = i;
-        for (size_t j = 1; j <= m; j++) {
-            size_t best = corner + (a[i - 1] != b[j - 1]);
-            corner = row[j];
-            best = row[j] + 1 < best ? row[j] + 1 : best;
-            row[j] = row[j - 1] + 1 < best ? row[j - 1] + 1 : best;
-        }
-    }
-    return row[m];
-}
-
 static void check_names(struct filling *f, const struct erab_policy *policy)
 {
     for (size_t i = 0; i < f->entry->n_options; i++) {
@@ -42,7 +26,7 @@ static void check_names(struct filling *f, const struct erab_policy *policy)
         const char *nearest = NULL;
         size_t best = 0;
         for (const struct erab_option *o = policy->options; o && o->name; o++) {
-            size_t d = distance(pair->key, o->name);
+            size_t d = erabi_word_distance(pair->key, o->name);
             if (!nearest || d < best) {
                 nearest = o->name;
                 best = d;

@@ -5,6 +5,7 @@
 #include <limits.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -13,6 +14,7 @@
 
 #include "base/cleanup.h"
 #include "base/cursor.h"
+#include "base/write_all.h"
 
 int erabi_fail(char *error, size_t size, int code, const char *format, ...)
 {
@@ -81,20 +83,6 @@ ssize_t erabi_private_read(const char *path, const char *what, const char *make,
     return r < 0 ? r : erabi_private_read_fd(fd, path, what, out, size, error, error_size);
 }
 
-static int write_all(int fd, const uint8_t *bytes, size_t size)
-{
-    while (size) {
-        ssize_t n = write(fd, bytes, size);
-        if (n < 0 && errno == EINTR)
-            continue;
-        if (n < 0)
-            return -errno;
-        bytes += n;
-        size -= (size_t)n;
-    }
-    return fsync(fd) ? -errno : 0;
-}
-
 /* The directory too, or the new name may be gone after a power cut. */
 static int sync_directory(const char *path)
 {
@@ -110,22 +98,26 @@ static int sync_directory(const char *path)
     return fd < 0 || fsync(fd) ? -errno : 0;
 }
 
+static int write_new(const char *path, const uint8_t *bytes, size_t size)
+{
+    char new[PATH_MAX];
+    if (snprintf(new, sizeof(new), "%s.XXXXXX", path) >= (int)sizeof(new))
+        return -ENAMETOOLONG;
+    _close_ int fd = mkostemp(new, O_CLOEXEC);
+    if (fd < 0)
+        return -errno;
+    int r = fchmod(fd, 0600) ? -errno : erabi_write_all(fd, bytes, size);
+    if (!r && (fsync(fd) || link(new, path)))
+        r = -errno;
+    unlink(new);
+    return r ? r : sync_directory(path);
+}
+
 int erabi_private_write(const char *path, const uint8_t *bytes, size_t size, char *error, size_t error_size)
 {
-    _close_ int fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
-    int r = fd < 0 ? -errno : 0;
-    if (!r && fchmod(fd, 0600)) /* whatever the umask says */
-        r = -errno;
-    if (!r)
-        r = write_all(fd, bytes, size);
-    if (!r)
-        r = sync_directory(path);
-    if (!r)
-        return 0;
-    if (fd >= 0)
-        unlink(path);
+    int r = write_new(path, bytes, size);
     if (r == -EEXIST)
         return erabi_fail(error, error_size, r, "%s: is there already and is never overwritten; choose another name",
                           path);
-    return erabi_fail(error, error_size, r, "%s: cannot be written: %s", path, strerror(-r));
+    return r ? erabi_fail(error, error_size, r, "%s: cannot be written: %s", path, strerror(-r)) : 0;
 }

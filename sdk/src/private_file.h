@@ -16,7 +16,8 @@ ssize_t erabi_private_read(const char *path, const char *what, const char *make,
 /* The same from a descriptor; the file's rules are not looked at. */
 ssize_t erabi_private_read_fd(int fd, const char *path, const char *what, char *out, size_t size, char *error,
                               size_t error_size);
-/* A new file with O_EXCL and 0600, it and its folder fsynced; never overwrites. 0 or a negative errno. */
+/* A new file with 0600, it and its folder fsynced. It is seen whole or not at all and never overwrites another: written
+ * beside under a name of its own, then linked. 0 or a negative errno. */
 int erabi_private_write(const char *path, const uint8_t *bytes, size_t size, char *error, size_t error_size);
 
 #endif

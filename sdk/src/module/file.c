@@ -14,6 +14,7 @@
 #include <erab/identity.h>
 
 #include "base/cleanup.h"
+#include "base/write_all.h"
 #include "module/module.h"
 
 #ifndef MFD_EXEC
@@ -74,20 +75,6 @@ static int memory_file(const char *path)
     return fd < 0 ? -errno : fd;
 }
 
-static int write_all(int fd, const char *at, size_t size)
-{
-    while (size) {
-        ssize_t n = write(fd, at, size);
-        if (n < 0 && errno == EINTR)
-            continue;
-        if (n < 0)
-            return -errno;
-        at += n;
-        size -= (size_t)n;
-    }
-    return 0;
-}
-
 /* To the end of the file, however long it says to be. */
 static int copy(int from, int to, size_t *size)
 {
@@ -100,7 +87,7 @@ static int copy(int from, int to, size_t *size)
         if (n <= 0)
             return n < 0 ? -errno : 0;
         *size += (size_t)n;
-        int r = *size > ERABI_MODULE_FILE_MAX ? -EFBIG : write_all(to, buffer, (size_t)n);
+        int r = *size > ERABI_MODULE_FILE_MAX ? -EFBIG : erabi_write_all(to, buffer, (size_t)n);
         if (r)
             return r;
     }
@@ -273,7 +260,7 @@ int erabi_module_sign(const struct erabi_module_file *file, const uint8_t sign_p
     snprintf(text, sizeof text, "%s%s%s%s\n", SIG_FIRST, key, SIG_SECOND, proof_text);
     unlink(new_path);
     _close_ int fd = open(new_path, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0644);
-    r = fd < 0 ? -errno : write_all(fd, text, strlen(text));
+    r = fd < 0 ? -errno : erabi_write_all(fd, text, strlen(text));
     if (!r && (fchmod(fd, 0644) || fsync(fd) || rename(new_path, path)))
         r = -errno;
     if (r && fd >= 0)

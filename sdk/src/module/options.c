@@ -6,6 +6,7 @@
 
 #include <sodium.h>
 
+#include "base/words.h"
 #include "module/module.h"
 
 #define OPTIONS_MAX 256u
@@ -18,29 +19,6 @@
 
 static const char *const type_names[] = {"text", "integer", "boolean", "path", "list"};
 
-/* Edit distance of two short names. */
-static unsigned distance(const char *a, const char *b)
-{
-    unsigned row[NAME_MAX_ + 1];
-    size_t n = strnlen(b, NAME_MAX_), m = strnlen(a, NAME_MAX_);
-    for (unsigned j = 0; j <= n; j++)
-        row[j] = j;
-    for (unsigned i = 1; i <= m; i++) {
-        unsigned corner = row[0];
-        row[0] = i;
-        for (unsigned j = 1; j <= n; j++) {
-            unsigned best = corner + (a[i - 1] != b[j - 1]);
-            corner = row[j];
-            if (row[j] + 1 < best)
-                best = row[j] + 1;
-            if (row[j - 1] + 1 < best)
-                best = row[j - 1] + 1;
-            row[j] = best;
-        }
-    }
-    return row[n];
-}
-
 static int check_names(const struct erab_option *table, const json_t *given, struct erab_error *error)
 {
     const char *key;
@@ -48,9 +26,9 @@ static int check_names(const struct erab_option *table, const json_t *given, str
     json_object_foreach((json_t *)given, key, value)
     {
         const char *nearest = NULL;
-        unsigned best = 0;
+        size_t best = 0;
         for (const struct erab_option *o = table; o && o->name; o++) {
-            unsigned d = distance(key, o->name);
+            size_t d = erabi_word_distance(key, o->name);
             if (!nearest || d < best) {
                 nearest = o->name;
                 best = d;

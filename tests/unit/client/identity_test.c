@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -85,6 +86,37 @@ static void save_never_overwrites(void **state)
     assert_int_equal(erab_identity_save(&p->id, p->path, NULL, 0), 0);
     assert_int_equal(erab_identity_save(&p->id, p->path, p->error, sizeof p->error), -EEXIST);
     assert_non_null(strstr(p->error, p->path));
+}
+
+static _Noreturn void load_as_soon_as_it_is_there(struct place *p, int ready)
+{
+    struct erab_identity out;
+    if (write(ready, "", 1) != 1)
+        _exit(1);
+    while (access(p->path, F_OK) != 0)
+        ;
+    _exit(erab_identity_load(&out, p->path, NULL, 0) ? 1 : 0);
+}
+
+static void saved_file_is_seen_whole_or_not_at_all(void **state)
+{
+    struct place *p = *state;
+    int ready[2];
+    char byte;
+    assert_int_equal(pipe(ready), 0);
+    for (int i = 0; i < 300; i++) {
+        pid_t reader = fork();
+        if (reader == 0)
+            load_as_soon_as_it_is_there(p, ready[1]);
+        assert_int_equal(read(ready[0], &byte, 1), 1);
+        assert_int_equal(erab_identity_save(&p->id, p->path, NULL, 0), 0);
+        int status = 1;
+        assert_int_equal(waitpid(reader, &status, 0), reader);
+        assert_int_equal(status, 0);
+        unlink(p->path);
+    }
+    close(ready[0]);
+    close(ready[1]);
 }
 
 static void file_readable_by_group_is_refused_with_the_way_out(void **state)
@@ -263,6 +295,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         T(saved_identity_loads_unchanged),
         T(save_never_overwrites),
+        T(saved_file_is_seen_whole_or_not_at_all),
         T(file_readable_by_group_is_refused_with_the_way_out),
         T(file_of_another_user_is_refused_with_the_way_out),
         T(folder_is_refused),
