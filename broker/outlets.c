@@ -3,7 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "pipeline.h"
+#include "takers.h"
 
 static int by_id(const void *a, const void *b)
 {
@@ -124,25 +124,14 @@ struct erabi_target *erabi_pipeline_outlet(struct erabi_pipeline *pipeline, cons
     return target;
 }
 
-/* The owner's application that takes this type; NULL: none does. */
-static const struct erabi_attachment *local_taker(const struct erabi_pipeline *pipeline, enum erab_type type)
-{
-    for (size_t i = 0; i < pipeline->tables.n_locals; i++) {
-        const struct erabi_attachment *a = pipeline->tables.locals[i];
-        if (!a->revoked && (a->types >> type & 1))
-            return a;
-    }
-    return NULL;
-}
-
 struct erabi_target *erabi_pipeline_target(struct erabi_pipeline *pipeline, uint32_t party,
                                            enum erab_interface interface, enum erab_type type)
 {
     const struct erabi_registry_party *owner = erabi_registry_owner(pipeline->registry);
     if (party == owner->index) {
-        const struct erabi_attachment *taker = local_taker(pipeline, type);
+        struct erabi_target *taker = erabi_takers_find(pipeline, type);
         /* Nobody ever connects as the broker itself: what stands there waits. */
-        return erabi_pipeline_outlet(pipeline, taker ? taker : &pipeline->self, ERAB_IF_NONE);
+        return taker ? taker : erabi_pipeline_outlet(pipeline, &pipeline->self, ERAB_IF_NONE);
     }
     struct erabi_target **slot = &pipeline->outlets[party * ERAB_IF_COUNT + interface];
     if (*slot)

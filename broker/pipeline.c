@@ -6,6 +6,7 @@
 #include "passage.h"
 #include "receipts.h"
 #include "record.h"
+#include "takers.h"
 
 static enum step refuse(struct passage *p, enum erab_reason reason, const char *section, const char *detail)
 {
@@ -403,7 +404,10 @@ static enum step step_deliver(struct passage *p)
     }
     for (size_t i = 0; i < p->n_links; i++) {
         struct link *link = &p->links[i];
-        if (link->reason || link->target == NULL || p->gathered || late(p, link))
+        if (link->reason || link->target == NULL || p->gathered)
+            continue;
+        erabi_takers_follow(pipeline, link->to->index, p->header.type, erabi_passage_size(p), &link->target);
+        if (late(p, link))
             continue;
         link->held = false;
         if (erabi_breakers_push(pipeline, link->target, p->parcel, link->row, link->to, link->interface,

@@ -58,6 +58,7 @@ struct erabi_pipeline {
     uint64_t *seqs;                /* by party index: of the broker's own answers */
     struct erabi_attachment self; /* of what the broker says for its owner */
     size_t passages;
+    size_t n_saying;   /* targets whose applications have said what they take (takers.c) */
     uint64_t isolated; /* bits 1 << enum erab_interface: nothing passes there */
     /* A PartyCard addressed to the owner is the broker's to take: may it be, and taking it once it is on disk. */
     enum erab_reason (*check_card)(void *user, const struct erabi_attachment *source, const struct erab_header *header,
@@ -84,8 +85,8 @@ struct erabi_target *erabi_pipeline_outlet(struct erabi_pipeline *pipeline,
                                            const struct erabi_attachment *attachment,
                                            enum erab_interface interface);
 /* Where messages to this party leave on this interface: its own attachment there, its adapter or (for the
- * owner) the local application that takes the type: the first that names it, else the first that takes all. When none
- * does, the owner's messages wait, for a taker after a restart or their deadline. NULL when there is nothing. */
+ * owner) the local application that takes the type (takers.h). When none does, the owner's messages wait, for a taker or
+ * their deadline. NULL when there is nothing. */
 struct erabi_target *erabi_pipeline_target(struct erabi_pipeline *pipeline, uint32_t party,
                                            enum erab_interface interface, enum erab_type type);
 /* swap.c: puts another snapshot into the place of the present one. Prepare does all that may fail; then either swap or

@@ -64,8 +64,8 @@ const struct cli_verb cli_verbs[] = {
      "      [--seal-to HEX] [--trust PARTY=HEX,...]",
      "send a message of any type and print what becomes of it, until it is final or its time is over"},
     {"watch", NULL, 0, 0, cli_watch,
-     "watch --identity FILE --endpoint ENDPOINT --server-key HEX --hub PARTY [--from PARTY] [--types A,B] [--count N]\n"
-     "      [--timeout SECONDS] [--trust PARTY=HEX,...]",
+     "watch --identity FILE --endpoint ENDPOINT --server-key HEX --hub PARTY [--from PARTY] [--types A,B] [--take A,B]\n"
+     "      [--count N] [--timeout SECONDS] [--trust PARTY=HEX,...]",
      "take and print what arrives for a party, in the place of its program, and answer DELIVERED"},
     {"help", NULL, 0, 1, cli_help, "help [NOUN]", "what the tool can do"},
     {"completion", NULL, 1, 1, cli_completion, "completion bash|zsh|fish", "print a script that completes erab in a shell"},

@@ -41,6 +41,7 @@ const struct cli_option cli_options[] = {
     {"--socket", "SOCKET", NULL, "the broker's admin socket", TEXT(socket)},
     {"--speaks-for", "A,B", NULL, "parties in whose name it may send", TEXT(speaks_for)},
     {"--state", "STATE", STATES, "only parties in this state", TEXT(state)},
+    {"--take", "A,B", NULL, "of the owner's application: types that no other one gets meanwhile", TEXT(take)},
     {"--timeout", "SECONDS", NULL, "end after so long", TEXT(timeout)},
     {"--trust", "PARTY=HEX,...", NULL, "signing keys that are believed; the hub's brings those of others", TEXT(trust)},
     {"--types", "A,B", NULL, "message types", TEXT(types)},

@@ -159,6 +159,40 @@ void erabi_target_drop(struct erabi_target *target, bool (*which)(void *user, co
     tell_dead(target, &dead, reason);
 }
 
+static bool move(struct erabi_target *from, struct erabi_target *to, struct erabi_delivery *d)
+{
+    enum erabi_queue_name name = queue_of(d);
+    take_out(from, d->list, d);
+    bool good = !answered(name) || erabi_id_table_add(&to->ids, &d->entry) == 0;
+    if (!good) {
+        to = from;
+        erabi_id_table_add(&from->ids, &d->entry); /* it has just left this table: there is room */
+    }
+    d->target = to;
+    d->sent_ms = 0;
+    d->list = &to->queues[name].list;
+    TAILQ_INSERT_TAIL(d->list, d, place);
+    charge(&to->queues[name], d);
+    return good;
+}
+
+size_t erabi_target_move(struct erabi_target *target,
+                         struct erabi_target *(*whither)(void *user, const struct erabi_delivery *delivery), void *user)
+{
+    size_t n = 0;
+    for (int i = 0; i < ERABI_QUEUE_COUNT; i++) {
+        if (i == ERABI_QUEUE_RECEIPT)
+            continue;
+        size_t left = target->queues[i].n; /* one that could not go stands behind the others, and is not tried again */
+        for (struct erabi_delivery *d = TAILQ_FIRST(&target->queues[i].list), *next; d && left; d = next, left--) {
+            next = TAILQ_NEXT(d, place);
+            struct erabi_target *to = whither(user, d);
+            n += to && to != target && move(target, to, d);
+        }
+    }
+    return n;
+}
+
 struct erabi_connection *erabi_target_bind(struct erabi_target *target, enum erab_lane_group group,
                                            struct erabi_connection *connection)
 {

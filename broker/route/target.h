@@ -83,6 +83,8 @@ struct erabi_target {
     uint64_t shed;
     enum erab_reason shed_reason;
     uint32_t shed_party; /* whose it was */
+    bool says;           /* its application has said what it takes (takers.c) ... */
+    uint64_t takes;      /* ... and was given this: bits 1 << enum erab_type */
     void *gone;          /* the caller's, for a target whose attachment has ended; NULL at first */
 };
 
@@ -127,6 +129,10 @@ void erabi_target_tell(struct erabi_deliveries *taken, void (*each)(void *user, 
  * `hash` (may be NULL) is that of other bytes. */
 int erabi_target_ack(struct erabi_target *target, const uint8_t id[ERAB_ID_SIZE], uint32_t party, const uint8_t *hash,
                      int64_t *row);
+/* What waits here, receipts aside, goes over to the target that `whither` names for it (NULL: it stays), in its order and
+ * whatever the room there: it was accepted. How many went. */
+size_t erabi_target_move(struct erabi_target *target,
+                         struct erabi_target *(*whither)(void *user, const struct erabi_delivery *delivery), void *user);
 /* Fills packets while the connections take them. */
 void erabi_target_pump(struct erabi_target *target, uint64_t mono_ms, uint64_t now_ms);
 /* Once a second: what has expired leaves, what was not answered is due again. */

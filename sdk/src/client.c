@@ -55,6 +55,9 @@ static int copy_options(struct erab_client *c, const struct erab_client_options 
     c->options.command_bytes = o->command_bytes ? o->command_bytes : 1u << 20;
     c->options.telemetry_bytes = o->telemetry_bytes ? o->telemetry_bytes : 1u << 20;
     c->options.ping_ms = o->ping_ms ? o->ping_ms : 10000;
+    for (size_t i = 0; i < c->options.n_takes; i++)
+        c->takes[i] = (Erab__V1__MessageType)c->options.takes[i];
+    c->options.takes = NULL;
     c->options.identity = NULL;
     c->options.trusted = NULL;
     c->options.callbacks = NULL;
@@ -93,6 +96,18 @@ static int open_all(struct erab_client *c)
     return r;
 }
 
+static bool takes_valid(const struct erab_client_options *o)
+{
+    if (o->size < offsetof(struct erab_client_options, n_takes) + sizeof o->n_takes || o->n_takes == 0)
+        return true; /* an older caller knows nothing of it */
+    if (!o->takes || o->n_takes > CLIENT_TAKES_MAX)
+        return false;
+    for (size_t i = 0; i < o->n_takes; i++)
+        if (o->takes[i] == ERAB_PING || erab_type_from_name(erab_type_name(o->takes[i])) != o->takes[i])
+            return false;
+    return true;
+}
+
 static bool options_valid(const struct erab_client_options *o)
 {
     if (o->size < offsetof(struct erab_client_options, parties) || !o->endpoint || !o->identity || o->n_trusted > 4096 || (o->n_trusted && !o->trusted) ||
@@ -102,7 +117,7 @@ static bool options_valid(const struct erab_client_options *o)
         return false;
     if (o->sign && sodium_is_zero(o->identity->sign_secret, ERAB_SIGN_SECRET))
         return false;
-    return erab_party_valid(o->identity->party) && erab_party_valid(o->hub);
+    return takes_valid(o) && erab_party_valid(o->identity->party) && erab_party_valid(o->hub);
 }
 
 int erab_client_new(struct erab_client **out, const struct erab_client_options *options)
@@ -298,6 +313,11 @@ int erabi_client_ping(struct link *link)
     Erab__V1__Ping body = ERAB__V1__PING__INIT;
     body.protocol = 1;
     body.software = c->software;
+    bool takes = link->group == ERAB_LANES_COMMAND && c->options.n_takes;
+    if (takes) {
+        body.takes = c->takes;
+        body.n_takes = c->options.n_takes;
+    }
     uint64_t now = erabi_client_now(c);
     struct erab_header h = {.type = ERAB_PING,
                             .category = ERAB_OPERATION,
@@ -310,6 +330,10 @@ int erabi_client_ping(struct link *link)
     int r = erabi_client_build(c, &h, &body.base, NULL, &item);
     if (r)
         return r;
+    if (takes) {
+        erabi_copy_bytes(c->takes_ping, item->id, sizeof c->takes_ping);
+        erabi_copy_bytes(c->takes_hash, item->hash, sizeof c->takes_hash);
+    }
     struct erabi_writer w = erabi_writer(c->packet, sizeof c->packet);
     const struct erabi_envelope e = {.header = erabi_slice(item->data, item->header_size),
                                      .body = erabi_slice(item->data + item->header_size, item->body_size)};

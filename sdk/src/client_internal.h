@@ -21,6 +21,8 @@
 #define CLIENT_TRUST_MAX 16384u /* keys of others, given and learnt */
 #define CLIENT_CARDS_MAX 4096u  /* parties of which a card was heard */
 
+#define CLIENT_TAKES_MAX 32u
+
 enum item_state { ITEM_WAITING, ITEM_SENT, ITEM_KEPT };
 
 /* A message of ours. Waiting and sent ones hold their bytes, kept ones only the id. */
@@ -101,6 +103,10 @@ struct erab_client {
     struct heard *cards;
     size_t n_cards;
     char *endpoint, *software;
+    Erab__V1__MessageType takes[CLIENT_TAKES_MAX];
+    bool takes_told; /* with this reason */
+    enum erab_reason takes_reason;
+    uint8_t takes_ping[ERAB_ID_SIZE], takes_hash[ERAB_HASH_SIZE]; /* the last Ping that named them */
     void *context;
     int epoll, timer, kick;
     atomic_bool stop;

@@ -56,6 +56,9 @@ struct erab_client_callbacks {
      * already; an application that wants to know it after its next start keeps it. About the hub itself: the server
      * key may have changed, see erab_client_server_key. May be NULL. */
     void (*on_card)(void *user, struct erab_client *client, const Erab__V1__PartyCard *card);
+    /* What the broker said to `takes` of the options: NONE (they are this client's now), or why not. Told when it changes;
+     * what was refused is asked for again with each sign of life. May be NULL. */
+    void (*on_takes)(void *user, struct erab_client *client, enum erab_reason reason, const char *detail);
 };
 
 /* A sender whose signatures this client believes. With the hub's own key among them (as the invitation pins it), the keys
@@ -83,6 +86,9 @@ struct erab_client_options {
     const char *software;                   /* told to the broker, may be NULL */
     const char *const *parties;             /* whose messages are taken, NULL-terminated, borrowed; NULL: the identity's party
                                                when `sign`, else anybody's. Messages to groups are always taken */
+    const enum erab_type *takes; /* of a local application: the types that it takes, as long as it is connected; copied, at
+                                    most 32. None: those that the configuration gives it */
+    size_t n_takes;
 };
 
 /* 0 or a negative errno. Connecting begins at once and goes on for ever. */
