@@ -52,6 +52,8 @@ void erabi_broker_tell_errors(erab_broker_log log, void *user, const struct erab
     snprintf(more, sizeof(more), "and %zu more", errors->more);
     if (log && errors->more)
         log(user, ERAB_BROKER_FINDING, more);
+    for (size_t i = 0; log && i < errors->n_notes; i++)
+        log(user, ERAB_BROKER_FINDING, errors->note[i]);
 }
 
 bool erabi_broker_other_key(const uint8_t said[ERAB_KEY_SIZE], const uint8_t key[ERAB_KEY_SIZE])
@@ -116,7 +118,7 @@ static void keep_revocations(struct erabi_broker *broker)
     broker->revocations_owed = false;
     for (size_t i = 0; i < erabi_registry_count(broker->registry); i++) {
         const struct erabi_registry_party *party = erabi_registry_party_at(broker->registry, (uint32_t)i);
-        if (party->revoked)
+        if (party->for_good)
             persist_revocation(broker, party->id);
     }
 }

@@ -203,7 +203,7 @@ int erabi_pipeline_restore_member(struct erabi_pipeline *pipeline, const struct 
             return -ENOMEM;
         gather->accepted = gather->news = true; /* the receipt of the last second may have been lost */
     }
-    const struct erabi_registry_party *party = erabi_registry_party(pipeline->registry, row->to);
+    const struct erabi_registry_party *party = erabi_registry_member(pipeline->registry, row->to);
     if (party && gather->n < gather->room) /* else the configuration has changed */
         erabi_gather_add(gather, party->index, row->state, row->reason);
     return 0;

@@ -124,7 +124,7 @@ static const char *may_invite(const struct erabi_broker *broker, const char *id)
     const struct erabi_registry_party *party = erabi_registry_party(broker->registry, id);
     const struct erabi_party_row *row = erabi_registry_row(broker->registry, id);
     if (!party)
-        return erabi_registry_count(broker->registry) < erabi_registry_capacity(broker->registry)
+        return erabi_registry_has_room(broker->registry)
                    ? NULL
                    : "there is room for no more parties; put enrolled ones into the configuration and restart";
     if (party->revoked)
@@ -204,6 +204,8 @@ json_t *erabi_verb_party_list(void *user, const json_t *request, const char **er
         const struct erabi_registry_party *party = erabi_registry_party_at(broker->registry, (uint32_t)i);
         const struct erabi_party_row *row = erabi_registry_row(broker->registry, party->id);
         const char *state = state_of(broker, party, row);
+        if (party->absent && !party->for_good)
+            continue;
         if (!only || strcmp(only, state) == 0)
             json_array_append_new(list, json_pack("{s:s, s:s, s:s, s:s, s:s}", "party", party->id, "role",
                                                   erab_role_name(party->role), "firm", party->firm, "state", state,
@@ -263,6 +265,11 @@ json_t *erabi_verb_party_show(void *user, const json_t *request, const char **er
     for (size_t i = 0; i < row->n_approvals; i++)
         json_array_append_new(approvals, json_string(row->approvals[i]));
     json_object_set_new(answer, "approvals", approvals);
+    json_t *groups = row->n_groups ? json_array() : NULL;
+    for (size_t i = 0; i < row->n_groups; i++)
+        json_array_append_new(groups, json_string(row->groups[i]));
+    if (groups)
+        json_object_set_new(answer, "groups", groups);
     json_object_set_new(answer, "approvals_needed", json_integer((json_int_t)broker->config->enrolment.approvals));
     if (row->n_keys) {
         char text[65];
@@ -273,6 +280,47 @@ json_t *erabi_verb_party_show(void *user, const json_t *request, const char **er
 }
 
 /* ---- approve, deny, revoke ---- */
+
+static bool has_group(const struct erabi_party_row *row, const char *name)
+{
+    for (size_t i = 0; i < row->n_groups; i++)
+        if (strcmp(row->groups[i], name) == 0)
+            return true;
+    return false;
+}
+
+/* What two people approve is one and the same: the groups too. */
+static const char *approve_groups(const struct erabi_broker *broker, const struct erabi_statement *s,
+                                  struct erabi_party_row *row)
+{
+    const json_t *list = json_object_get(s->text, "groups");
+    struct erabi_party_row said = {.n_groups = 0};
+    size_t i;
+    json_t *one;
+    if (list && (!json_is_array(list) || json_array_size(list) > ERABI_ROW_GROUPS))
+        return "groups: a list of at most 8 groups is needed";
+    json_array_foreach(list, i, one)
+    {
+        const char *name = json_string_value(one);
+        const struct erabi_config_group *group = name ? erabi_pipeline_group(&broker->pipeline, name) : NULL;
+        const struct erabi_registry_party *owner = group ? erabi_registry_party(broker->registry, group->owner) : NULL;
+        if (!owner)
+            return "groups: the configuration has no such group";
+        struct erabi_profile_pair pair = erabi_profile_pair(broker->profile, owner->role, (enum erab_role)row->role);
+        if (pair.interface == ERAB_IF_NONE || (pair.one_firm && strcmp(owner->firm, row->firm) != 0))
+            return "groups: the group's owner has no interface with this party in the profile";
+        if (!has_group(&said, name))
+            erabi_copy_text(said.groups[said.n_groups++], sizeof(said.groups[0]), name);
+    }
+    bool same = said.n_groups == row->n_groups;
+    for (i = 0; same && i < said.n_groups; i++)
+        same = has_group(row, said.groups[i]);
+    if (row->n_approvals && !same)
+        return "another operator has approved it for other groups ('erab party show'); all approve the same, or deny it";
+    erabi_copy_bytes(row->groups, said.groups, sizeof(row->groups));
+    row->n_groups = said.n_groups;
+    return NULL;
+}
 
 static const char *approve(const struct erabi_broker *broker, const struct erabi_statement *s,
                            struct erabi_party_row *row)
@@ -294,6 +342,9 @@ static const char *approve(const struct erabi_broker *broker, const struct erabi
             return "this operator has approved it already; another one is needed";
     if (row->n_approvals == ERABI_ROW_APPROVALS)
         return "too many approvals";
+    const char *wrong = approve_groups(broker, s, row);
+    if (wrong)
+        return wrong;
     erabi_copy_text(row->approvals[row->n_approvals++], sizeof(row->approvals[0]), s->operator);
     if (row->n_approvals >= broker->config->enrolment.approvals)
         row->state = ERABI_PARTY_ACTIVE;

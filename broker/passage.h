@@ -1,5 +1,5 @@
 /* One message on its way through the pipeline, and what the steps do with it that is not the order of the steps. Only
- * pipeline.c, passage.c and passage_votes.c know it. */
+ * pipeline.c and passage*.c know it. */
 #ifndef ERABI_PASSAGE_H
 #define ERABI_PASSAGE_H
 
@@ -50,6 +50,8 @@ bool erabi_passage_to_owner(const struct passage *p);
 bool erabi_passage_must_seal(const struct passage *p, const struct link *link);
 /* What it takes of a packet, and of a queue. */
 size_t erabi_passage_size(const struct passage *p);
+/* A link for each member of a group, configured or approved into it; false: no memory. */
+bool erabi_passage_members(struct passage *p, const struct erabi_config_group *group);
 /* The members of a group, whose states are gathered from here on; false: no room. */
 bool erabi_passage_gather(struct passage *p);
 /* Goes on from the step at the cursor. */

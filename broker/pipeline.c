@@ -124,13 +124,7 @@ static enum step route_group(struct passage *p)
         return refuse(p, ERAB_REASON_GROUP_UNKNOWN, "", "");
     if (strcmp(group->owner, p->header.from) != 0)
         return refuse(p, ERAB_REASON_GROUP_NOT_YOURS, "", "only the group's owner may write to it");
-    p->links = calloc(group->n_members ? group->n_members : 1, sizeof(*p->links));
-    if (!p->links)
-        return refuse(p, ERAB_REASON_NOT_READY, "", "out of memory");
-    for (size_t i = 0; i < group->n_members; i++)
-        p->links[i].to = erabi_registry_party(p->pipeline->registry, group->members[i]);
-    p->n_links = group->n_members;
-    return NEXT;
+    return erabi_passage_members(p, group) ? NEXT : refuse(p, ERAB_REASON_NOT_READY, "", "out of memory");
 }
 
 static enum step step_route(struct passage *p)

@@ -174,8 +174,8 @@ static void tell_group(struct erabi_pipeline *pipeline, const struct erabi_gathe
 {
     const struct erabi_known *known = erabi_known_find(&pipeline->known, gather->entry.id);
     struct erabi_target *back = application(pipeline, known);
-    if (!back && gather->n)
-        back = erabi_receipts_back(pipeline, gather->from, gather->members[0].party);
+    for (size_t i = 0; !back && i < gather->n; i++) /* a member that is not there has no interface */
+        back = erabi_receipts_back(pipeline, gather->from, gather->members[i].party);
     if (!back)
         return;
     struct erabi_answer a = answer_of(pipeline, gather->from);

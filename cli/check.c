@@ -22,8 +22,19 @@ void cli_findings(const struct cli *cli, bool good, const struct erabi_config_er
     }
     if (!cli->json && errors->more)
         fprintf(stderr, "and %zu more\n", errors->more);
+    json_t *notes = errors->n_notes ? json_array() : NULL;
+    for (size_t i = 0; i < errors->n_notes; i++) {
+        json_array_append_new(notes, json_string(errors->note[i]));
+        if (!cli->json)
+            fprintf(stderr, "note: %s\n", errors->note[i]);
+    }
+    if (!cli->json && errors->more_notes)
+        fprintf(stderr, "and %zu more notes\n", errors->more_notes);
     if (cli->json)
-        cli_print(json_pack("{s:b, s:O, s:I}", "ok", good, "errors", list, "more", (json_int_t)errors->more));
+        cli_print(json_pack("{s:b, s:O, s:I, s:o*}", "ok", good, "errors", list, "more", (json_int_t)errors->more,
+                            "notes", notes));
+    else
+        json_decref(notes);
     json_decref(list);
 }
 

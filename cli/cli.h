@@ -14,7 +14,7 @@ struct cli {
     int n; /* words after the verb */
     char **words;
     /* options, NULL when not given */
-    const char *heads, *key, *socket, *operator, *role, *firm, *kind, *types, *take, *speaks_for, *hours, *endpoint, *state;
+    const char *heads, *key, *socket, *operator, *role, *firm, *kind, *types, *take, *group, *speaks_for, *hours, *endpoint, *state;
     const char *fingerprint, *server_key, *hub, *overlap, *identity, *from, *category, *body, *parent, *expires, *until;
     const char *seal_to, *trust, *count, *timeout;
 };

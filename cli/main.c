@@ -47,7 +47,7 @@ const struct cli_verb cli_verbs[] = {
     {"party", "list", 0, 0, cli_party_list, "party list --socket SOCKET [--state STATE]",
      "every party and its state: active invited expired pending denied revoked"},
     {"party", "show", 1, 1, cli_party_show, "party show ID --socket SOCKET", "one party with its keys and approvals"},
-    {"party", "approve", 1, 1, cli_party_approve, "party approve ID --operator FILE --socket SOCKET [--fingerprint HEX]",
+    {"party", "approve", 1, 1, cli_party_approve, "party approve ID --operator FILE --socket SOCKET [--fingerprint HEX] [--group A,B]",
      "sign for a registered newcomer; it comes in when enough operators have"},
     {"party", "deny", 1, 1, cli_party_deny, "party deny ID --operator FILE --socket SOCKET",
      "refuse a newcomer, or withdraw its invitation"},

@@ -307,6 +307,8 @@ int cli_party_approve(const struct cli *cli)
         return cli_refuse(cli, EXIT_REFUSED, "the registered keys have another fingerprint; deny it and find out why");
     }
     json_t *text = json_pack("{s:s}", "keys", keys ? keys : "");
+    if (cli->group)
+        json_object_set_new(text, "groups", split(cli->group));
     json_decref(seen);
     return decide(cli, "party-approve", text);
 }

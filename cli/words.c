@@ -26,6 +26,7 @@ const struct cli_option cli_options[] = {
     {"--fingerprint", "HEX", NULL, "of the keys that are to be approved", TEXT(fingerprint)},
     {"--firm", "FIRM", NULL, "whose the party is", TEXT(firm)},
     {"--from", "PARTY", NULL, "in whose name, when the identity may", TEXT(from)},
+    {"--group", "A,B", NULL, "groups of the configuration that it becomes a member of", TEXT(group)},
     {"--heads", "FILE", NULL, "a neighbour's audit log", TEXT(heads)},
     {"--hours", "N", NULL, "how long an invitation holds", TEXT(hours)},
     {"--hub", "PARTY", NULL, "the party that owns the broker", TEXT(hub)},

@@ -128,6 +128,7 @@ static const struct erabi_option group_table[] = {
     {"owner", ERABI_OPT_ID, AT(group, owner), .required = true, .right = ID_RIGHT},
     {"members", ERABI_OPT_IDS, LIST_AT(group, members), .required = true, .min = 1, .max = ERABI_PARTIES_MAX,
      .right = "a list of party ids"},
+    {"enrolled", ERABI_OPT_BOOL, AT(group, enrolled), .right = "true or false"},
     {0},
 };
 

@@ -74,12 +74,16 @@ struct erabi_config_uplink {
     erabi_key_bytes server_key;
 };
 
+/* Members of groups that are not under 'parties'. */
+#define ERABI_GROUPS_ABSENT_MAX 4096u
+
 struct erabi_config_group {
     struct erabi_mark mark;
     erabi_party_text id; /* without '@' */
     erabi_party_text owner;
     erabi_party_text *members;
     size_t n_members;
+    bool enrolled; /* members may be parties that are not configured, but enrolled at some time */
 };
 
 struct erabi_config_adapter {

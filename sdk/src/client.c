@@ -16,7 +16,6 @@
 #include "client_internal.h"
 
 #define LIFETIME_MS      60000u
-#define PING_LIFETIME_MS 30000u
 /* Zero-copy receive keeps whole read buffers alive behind small messages; honoured by 4.3.4, absent from
  * Debian's zmq.h. */
 #define CONTEXT_ZERO_COPY_RECV 10
@@ -96,18 +95,6 @@ static int open_all(struct erab_client *c)
     return r;
 }
 
-static bool takes_valid(const struct erab_client_options *o)
-{
-    if (o->size < offsetof(struct erab_client_options, n_takes) + sizeof o->n_takes || o->n_takes == 0)
-        return true; /* an older caller knows nothing of it */
-    if (!o->takes || o->n_takes > CLIENT_TAKES_MAX)
-        return false;
-    for (size_t i = 0; i < o->n_takes; i++)
-        if (o->takes[i] == ERAB_PING || erab_type_from_name(erab_type_name(o->takes[i])) != o->takes[i])
-            return false;
-    return true;
-}
-
 static bool options_valid(const struct erab_client_options *o)
 {
     if (o->size < offsetof(struct erab_client_options, parties) || !o->endpoint || !o->identity || o->n_trusted > 4096 || (o->n_trusted && !o->trusted) ||
@@ -117,7 +104,7 @@ static bool options_valid(const struct erab_client_options *o)
         return false;
     if (o->sign && sodium_is_zero(o->identity->sign_secret, ERAB_SIGN_SECRET))
         return false;
-    return takes_valid(o) && erab_party_valid(o->identity->party) && erab_party_valid(o->hub);
+    return erabi_takes_valid(o) && erab_party_valid(o->identity->party) && erab_party_valid(o->hub);
 }
 
 int erab_client_new(struct erab_client **out, const struct erab_client_options *options)
@@ -305,45 +292,6 @@ int erab_client_send(struct erab_client *c, const struct erab_outgoing *m, uint8
         erabi_copy_bytes(id, h.id, ERAB_ID_SIZE);
     erabi_client_kick(c);
     return 0;
-}
-
-int erabi_client_ping(struct link *link)
-{
-    struct erab_client *c = link->client;
-    Erab__V1__Ping body = ERAB__V1__PING__INIT;
-    body.protocol = 1;
-    body.software = c->software;
-    bool takes = link->group == ERAB_LANES_COMMAND && c->options.n_takes;
-    if (takes) {
-        body.takes = c->takes;
-        body.n_takes = c->options.n_takes;
-    }
-    uint64_t now = erabi_client_now(c);
-    struct erab_header h = {.type = ERAB_PING,
-                            .category = ERAB_OPERATION,
-                            .issued_at_ms = now,
-                            .expires_at_ms = now + PING_LIFETIME_MS,
-                            .version = 1};
-    erabi_copy_text(h.from, sizeof h.from, c->identity.party);
-    erabi_copy_text(h.to, sizeof h.to, c->options.hub);
-    struct item *item;
-    int r = erabi_client_build(c, &h, &body.base, NULL, &item);
-    if (r)
-        return r;
-    if (takes) {
-        erabi_copy_bytes(c->takes_ping, item->id, sizeof c->takes_ping);
-        erabi_copy_bytes(c->takes_hash, item->hash, sizeof c->takes_hash);
-    }
-    struct erabi_writer w = erabi_writer(c->packet, sizeof c->packet);
-    const struct erabi_envelope e = {.header = erabi_slice(item->data, item->header_size),
-                                     .body = erabi_slice(item->data + item->header_size, item->body_size)};
-    r = erabi_packet_begin(&w, link->group);
-    if (!r)
-        r = erabi_packet_add(&w, &e);
-    if (!r)
-        r = erabi_link_send(link, c->packet, w.used);
-    erabi_item_free(item);
-    return r;
 }
 
 int erab_client_answer_later(struct erab_client *c, const struct erab_header *about, const uint8_t hash[ERAB_HASH_SIZE],

@@ -137,6 +137,12 @@ uint64_t erabi_client_monotonic(void);
 /* Makes the descriptor readable until the next step. */
 void erabi_client_kick(struct erab_client *client);
 
+/* client_takes.c */
+bool erabi_takes_valid(const struct erab_client_options *options);
+/* What the broker said, to the application when it is news. */
+void erabi_takes_tell(struct erab_client *client, enum erab_reason reason, const char *detail);
+/* True when this receipt is about our last Ping that named types: then that is told. */
+bool erabi_takes_receipt(struct erab_client *client, const struct erab_header *header, const Erab__V1__Receipt *receipt);
 /* client_queue.c */
 /* Takes over `item`. 0 or -EAGAIN (then the item is freed). */
 int erabi_queue_add(struct link *link, struct item *item);

@@ -149,29 +149,6 @@ static void take_message(struct link *l, const struct erab_header *h, const stru
         hand_over(l, &m, now);
 }
 
-static void tell_takes(struct erab_client *c, enum erab_reason reason, const char *detail)
-{
-    if (c->takes_told && c->takes_reason == reason)
-        return;
-    c->takes_told = true;
-    c->takes_reason = reason;
-    if (c->callbacks.on_takes)
-        c->callbacks.on_takes(c->options.user, c, reason, detail);
-}
-
-/* The hub refuses what our last Ping asked for. */
-static bool about_takes(struct erab_client *c, const struct erab_header *h, const Erab__V1__Receipt *r)
-{
-    if (c->options.n_takes == 0 || strcmp(h->from, c->options.hub) != 0 || !r->has_about ||
-        r->about.len != ERAB_ID_SIZE || memcmp(r->about.data, c->takes_ping, ERAB_ID_SIZE) != 0)
-        return false;
-    enum erab_reason reason = erab_reason_from_code(r->reason);
-    if (r->state == ERAB__V1__RECEIPT_STATE__REFUSED && r->has_about_hash && r->about_hash.len == ERAB_HASH_SIZE &&
-        memcmp(r->about_hash.data, c->takes_hash, ERAB_HASH_SIZE) == 0)
-        tell_takes(c, reason < ERAB_REASON_COUNT ? reason : ERAB_REASON_INTERNAL, r->detail ? r->detail : "");
-    return true;
-}
-
 static void take_control(struct link *l, const struct erab_header *h, const struct erabi_envelope *e, uint64_t now)
 {
     ProtobufCMessage *body = NULL;
@@ -180,14 +157,14 @@ static void take_control(struct link *l, const struct erab_header *h, const stru
         erab_body_unpack(h->type, (struct erab_bytes){e->body.data, e->body.size}, &body, &reason))
         return;
     if (h->type == ERAB_RECEIPT) {
-        if (!about_takes(l->client, h, (const Erab__V1__Receipt *)body))
+        if (!erabi_takes_receipt(l->client, h, (const Erab__V1__Receipt *)body))
             erabi_queue_receipt(l->client, h, (const Erab__V1__Receipt *)body);
     } else {
         const Erab__V1__Ping *ping = (const Erab__V1__Ping *)body;
         if (l->up && ping->has_reply && ping->reply && strcmp(h->from, l->client->options.hub) == 0) {
             l->bound = true;
             if (ping->n_takes && l->client->options.n_takes)
-                tell_takes(l->client, ERAB_REASON_NONE, "");
+                erabi_takes_tell(l->client, ERAB_REASON_NONE, "");
         }
     }
     erab_body_free(body);
