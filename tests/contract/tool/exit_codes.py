@@ -66,7 +66,8 @@ def misused():
             ["send", "x", "opt", "--expires", "0", *way], ["send", "x", "opt", "--until", "dawn", *way],
             ["send", "x", "telemetry", "--until", "applied", *way], ["send", "x", "opt", "--parent", "1:2", *way],
             ["send", "x", "opt", "--seal-to", "12", *way], ["send", "x", "opt", "--trust", "a", *way],
-            ["watch", "--count", "0", *way], ["watch", "--timeout", "soon", *way], ["watch", "--types", "opt,song", *way]]
+            ["watch", "--count", "0", *way], ["watch", "--timeout", "soon", *way], ["watch", "--types", "opt,song", *way],
+            ["watch", "--take", "opt,song", *way], ["watch", "--take", "opt", *way]]
 
 
 def bodies(s):
