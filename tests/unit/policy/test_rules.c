@@ -82,13 +82,14 @@ struct ask {
     uint64_t after_ms;
     uint32_t size;
     uint8_t id;
+    uint32_t stage; /* 0: ingress */
 };
 
 static enum erab_vote ask_about(struct ask a, const ProtobufCMessage *body)
 {
     struct erab_header header = {.type = a.type, .category = a.category ? a.category : ERAB_OPERATION, .id = {a.id}};
     struct erab_policy_request request = {.size = sizeof(request),
-                                          .stage = ERAB_STAGE_INGRESS,
+                                          .stage = a.stage ? a.stage : ERAB_STAGE_INGRESS,
                                           .interface = a.interface ? a.interface : ERAB_IF_R4,
                                           .from = a.from ? a.from : "alder",
                                           .to = a.to ? a.to : "battery-1",
@@ -141,6 +142,27 @@ static void what_a_party_is_sent_has_a_budget_too(void **state)
     assert_int_equal(ASK(NULL, .type = ERAB_OPT, .id = 1, .from = "alder"), ERAB_ABSTAIN);
     assert_int_equal(ASK(NULL, .type = ERAB_OPT, .id = 2, .from = "birch"), ERAB_DENY);
     assert_int_equal(ASK(NULL, .type = ERAB_OPT, .id = 3, .from = "birch", .to = "gateway"), ERAB_ABSTAIN);
+}
+
+static void what_leaves_to_a_party_is_counted_when_it_leaves(void **state)
+{
+    make(&erab_policy_quota, "rules=direction=leaving peer=battery-* rate=1");
+    for (uint8_t i = 0; i < 4; i++) /* it may be accepted, and wait */
+        assert_int_equal(ASK(NULL, .type = ERAB_OPT, .id = i), ERAB_ABSTAIN);
+    assert_int_equal(ASK(NULL, .type = ERAB_OPT, .id = 0, .stage = ERAB_STAGE_EGRESS), ERAB_ABSTAIN);
+    assert_int_equal(ASK(NULL, .type = ERAB_OPT, .id = 1, .stage = ERAB_STAGE_EGRESS), ERAB_DENY);
+    assert_int_equal(verdict.reason, ERAB_REASON_QUOTA);
+    assert_int_equal(ASK(NULL, .type = ERAB_OPT, .id = 1, .stage = ERAB_STAGE_EGRESS, .to = "battery-2"), ERAB_ABSTAIN);
+    assert_int_equal(ASK(NULL, .type = ERAB_OPT, .id = 2, .stage = ERAB_STAGE_EGRESS, .after_ms = 1000), ERAB_ABSTAIN);
+}
+
+static void other_budgets_are_not_spent_twice_when_it_leaves(void **state)
+{
+    make(&erab_policy_quota, "rules=rate=2;direction=out rate=2");
+    assert_int_equal(ASK(NULL, .type = ERAB_OPT, .id = 1), ERAB_ABSTAIN);
+    for (uint8_t i = 0; i < 4; i++)
+        assert_int_equal(ASK(NULL, .type = ERAB_OPT, .id = 1, .stage = ERAB_STAGE_EGRESS), ERAB_ABSTAIN);
+    assert_int_equal(ASK(NULL, .type = ERAB_OPT, .id = 2), ERAB_ABSTAIN);
 }
 
 static void a_message_to_a_group_counts_once(void **state)
@@ -289,6 +311,35 @@ static void what_was_refused_is_no_step_of_a_ramp(void **state)
     assert_int_equal(COMMAND(CHARGE, 1000, 0, 60 * MIN), ERAB_ABSTAIN);
     assert_int_equal(COMMAND(CHARGE, 5000, 4 * MIN, 60 * MIN), ERAB_DENY); /* by the second rule */
     assert_int_equal(COMMAND(CHARGE, 3000, 1 * MIN, 60 * MIN), ERAB_DENY); /* 1 to 3 kW within a minute */
+}
+
+static void recall(const ProtobufCMessage *body, bool exercise)
+{
+    struct erab_header header = {.type = ERAB_DEVICE_COMMAND, .exercise = exercise};
+    struct erab_policy_request request = {.size = sizeof(request),
+                                          .stage = ERAB_STAGE_INGRESS,
+                                          .interface = ERAB_IF_R4,
+                                          .from = "alder",
+                                          .to = "battery-1",
+                                          .header = &header,
+                                          .body = body,
+                                          .now_ms = NOW};
+    policy->recall(instance, &request);
+}
+
+static void what_was_ordered_before_a_restart_bounds_the_next_ramp(void **state)
+{
+    make(&erab_policy_safety, "rules=ramp_kw_per_min=1");
+    recall(command(CHARGE, 1000, 0, 60 * MIN), false);
+    recall(command(CHARGE, 2000, 1 * MIN, 60 * MIN), false); /* the last one counts */
+    recall(command(CHARGE, 9000, 1 * MIN, 60 * MIN), true);  /* nothing was switched */
+    recall(command(ERAB__V1__DEVICE_ACTION__RESTORE, -1, 2 * MIN, 60 * MIN), false);
+    assert_int_equal(COMMAND(CHARGE, 4000, 2 * MIN, 60 * MIN), ERAB_DENY);
+    assert_int_equal(COMMAND(CHARGE, 3000, 2 * MIN, 60 * MIN), ERAB_ABSTAIN);
+    drop(NULL);
+    make(&erab_policy_safety, "rules=min_interval_s=300");
+    recall(command(CHARGE, 1, 0, 60 * MIN), false);
+    assert_int_equal(COMMAND(CHARGE, 1, 4 * MIN, 60 * MIN), ERAB_DENY);
 }
 
 static void orders_keep_their_distance(void **state)
@@ -458,6 +509,8 @@ int main(void)
         T(one_party_does_not_use_up_another_ones_budget),
         T(bytes_are_counted_as_sent),
         T(what_a_party_is_sent_has_a_budget_too),
+        T(what_leaves_to_a_party_is_counted_when_it_leaves),
+        T(other_budgets_are_not_spent_twice_when_it_leaves),
         T(a_message_to_a_group_counts_once),
         T(a_clock_that_goes_back_gives_no_budget_twice),
         T(a_full_table_denies_and_idle_entries_make_room),
@@ -470,6 +523,7 @@ int main(void)
         T(power_changes_no_faster_than_its_ramp),
         T(what_was_refused_is_no_step_of_a_ramp),
         T(orders_keep_their_distance),
+        T(what_was_ordered_before_a_restart_bounds_the_next_ramp),
         T(a_field_that_the_interface_does_not_carry_is_named),
         T(a_stated_category_counts_also_when_sealed),
         T(an_interface_carries_what_the_options_say),
