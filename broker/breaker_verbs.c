@@ -77,6 +77,10 @@ json_t *erabi_breaker_verb_close(void *user, const json_t *request, const char *
     *error = read_link(request, &link);
     if (*error)
         return NULL;
+    char object[2 * (ERAB_PARTY_MAX + 1) + 16];
+    snprintf(object, sizeof(object), "%s %s %s", link.party, erab_interface_name(link.interface), link.peer);
+    if (!erabi_permit_act(broker, "breaker-close", object, link.interface, "", error))
+        return NULL;
     int r = erabi_breakers_close(&broker->pipeline, link.party, link.interface, link.peer);
     return answer(broker, "breaker-close", &link, r, error);
 }

@@ -102,7 +102,7 @@ bool erabi_breakers_all_open(const struct erabi_pipeline *pipeline, const struct
 
 static void on_denied(void *user, struct erabi_delivery *delivery)
 {
-    erabi_followup_denied(user, delivery);
+    erabi_followup_denied(user, delivery, ERAB_REASON_BREAKER_OPEN, "", "");
 }
 
 static void changed(struct erabi_pipeline *pipeline, struct erabi_link *link, enum erabi_breaker_change change,
@@ -304,7 +304,9 @@ int erabi_breakers_init(struct erabi_pipeline *pipeline, void (*cut)(void *user,
     struct erabi_availability_limits limits = erabi_availability_usual;
     limits.messages_per_second = (uint32_t)pipeline->config->limits.link_messages_per_second;
     pipeline->breakers = (struct erabi_breakers){
-        .gate = {.user = pipeline, .denied = on_denied, .answered = on_answered}, .cut = cut, .user = user};
+        .gate = {.user = pipeline, .denied = on_denied, .answered = on_answered, .asks = erabi_egress_asks,
+                 .leaves = erabi_egress_leaves, .refused = erabi_egress_refused},
+        .cut = cut, .user = user};
     return erabi_links_new(&pipeline->breakers.links, &limits, 0);
 }
 

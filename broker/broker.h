@@ -117,6 +117,12 @@ json_t *erabi_verb_isolate(void *user, const json_t *request, const char **error
 json_t *erabi_verb_join(void *user, const json_t *request, const char **error);
 json_t *erabi_verb_isolated(void *user, const json_t *request, const char **error);
 
+/* permits.c: the policies are asked about connections and acts. False: the session was cut; the act is refused, *error
+ * says by whom and why. `by`: the operator whose signed statement it is, or "". Both stand in the audit log. */
+bool erabi_permit_session(struct erabi_broker *broker, struct erabi_session *session);
+bool erabi_permit_act(struct erabi_broker *broker, const char *act, const char *object, enum erab_interface interface,
+                      const char *by, const char **error);
+
 /* policies.c: the judges of a configuration, as a chain to be swapped in (erabi_policy_engine_swap); instances whose
  * options are the same are kept. 0 and one reference, or a negative errno with every fault in `errors`. */
 int erabi_broker_build_policies(struct erabi_broker *broker, const struct erabi_config *config,
@@ -137,6 +143,8 @@ void erabi_network_cut(struct erabi_broker *broker, uint32_t party, enum erab_re
 /* One connection: audit line, then cut. */
 void erabi_network_cut_session(struct erabi_broker *broker, struct erabi_session *session, enum erab_reason reason,
                                const char *detail);
+/* The same when its line stands already. */
+void erabi_network_drop_session(struct erabi_broker *broker, struct erabi_session *session, enum erab_reason reason);
 /* cutting.c: a link has opened: closes the connections of each key that serves no closed link any more. */
 void erabi_network_trip(void *broker, const struct erabi_link *link);
 void erabi_network_tick(struct erabi_broker *broker);

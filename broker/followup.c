@@ -4,9 +4,9 @@
 #include "receipts.h"
 #include "record.h"
 
-void erabi_followup_left(void *user, struct erabi_delivery *delivery, enum erab_reason reason)
+static void left(struct erabi_pipeline *pipeline, struct erabi_delivery *delivery, enum erab_reason reason,
+                 const char *section, const char *detail)
 {
-    struct erabi_pipeline *pipeline = user;
     const struct erab_header *h = &delivery->parcel->header;
     if (reason == ERAB_REASON_EXPIRED)
         erabi_breakers_expired(pipeline, delivery);
@@ -15,25 +15,32 @@ void erabi_followup_left(void *user, struct erabi_delivery *delivery, enum erab_
         if (source)
             erabi_receipts_shed(source, erabi_registry_party(pipeline->registry, h->from), reason);
     } else if (h->type != ERAB_RECEIPT) {
-        enum erab_receipt_state state = reason == ERAB_REASON_EXPIRED ? ERAB_EXPIRED : ERAB_REFUSED;
-        erabi_record_message(pipeline->audit, "outbox", h, delivery->parcel->hash, erab_receipt_state_name(state),
-                             reason, "", "");
-        erabi_receipts_later(pipeline, delivery, state, reason);
+        struct erabi_receipt_why why = {reason == ERAB_REASON_EXPIRED ? ERAB_EXPIRED : ERAB_REFUSED, reason, section,
+                                        detail};
+        erabi_record_message(pipeline->audit, "outbox", h, delivery->parcel->hash, erab_receipt_state_name(why.state),
+                             reason, section, "");
+        erabi_receipts_later(pipeline, delivery, &why);
     }
     /* After the receipt in the journal's order: a crash between the two tells it twice and not never. */
     if (delivery->row > 0)
         erabi_journal_outbox_done(pipeline->journal, delivery->row);
 }
 
-void erabi_followup_denied(struct erabi_pipeline *pipeline, struct erabi_delivery *delivery)
+void erabi_followup_left(void *user, struct erabi_delivery *delivery, enum erab_reason reason)
+{
+    left(user, delivery, reason, "", "");
+}
+
+void erabi_followup_denied(struct erabi_pipeline *pipeline, struct erabi_delivery *delivery, enum erab_reason reason,
+                           const char *section, const char *detail)
 {
     struct erabi_known *known = erabi_known_find(&pipeline->known, delivery->parcel->header.id);
     if (known && delivery->parcel->header.to[0] != '@') { /* the same bytes again get the same answer */
         known->state = ERAB_REFUSED;
-        known->reason = ERAB_REASON_BREAKER_OPEN;
-        erabi_journal_answer(pipeline->journal, delivery->parcel->header.id, ERAB_REFUSED, ERAB_REASON_BREAKER_OPEN);
+        known->reason = reason;
+        erabi_journal_answer(pipeline->journal, delivery->parcel->header.id, ERAB_REFUSED, reason);
     }
-    erabi_followup_left(pipeline, delivery, ERAB_REASON_BREAKER_OPEN);
+    left(pipeline, delivery, reason, section, detail);
 }
 
 void erabi_pipeline_drop(struct erabi_pipeline *pipeline, struct erabi_target *target, enum erab_reason reason)

@@ -93,6 +93,8 @@ json_t *erabi_verb_join(void *user, const json_t *request, const char **error)
         return NULL;
     bool already = !(broker->pipeline.isolated >> interface & 1);
     const char *name = erab_interface_name(interface);
+    if (!erabi_permit_act(broker, "join", name, interface, "", error))
+        return NULL;
     erabi_pipeline_isolate(&broker->pipeline, interface, false);
     if (!already && erabi_network_join(broker, interface) < 0) {
         erabi_pipeline_isolate(&broker->pipeline, interface, true);

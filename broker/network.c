@@ -173,7 +173,7 @@ static void on_envelope(void *user, struct erabi_session *session, const struct 
         erabi_pipeline_receive(&((struct erabi_broker *)user)->pipeline, session, header, envelope);
 }
 
-static void cut_session(struct erabi_broker *broker, struct erabi_session *session, enum erab_reason reason)
+void erabi_network_drop_session(struct erabi_broker *broker, struct erabi_session *session, enum erab_reason reason)
 {
     session->cut = true;
     erabi_target_unbind(session->target, session->connection);
@@ -188,7 +188,7 @@ void erabi_network_cut_session(struct erabi_broker *broker, struct erabi_session
     erabi_record_connection(broker->audit, "cut", attachment->name, erab_interface_name(session->target->interface),
                             erabi_connection_address(session->connection), erabi_connection_key(session->connection),
                             reason, detail);
-    cut_session(broker, session, reason);
+    erabi_network_drop_session(broker, session, reason);
 }
 
 static void on_offence(void *user, struct erabi_session *session, enum erab_reason reason, const char *detail)
@@ -205,6 +205,8 @@ static enum erab_reason on_takes(void *user, struct erabi_session *session, uint
 static void on_bound(void *user, struct erabi_session *session)
 {
     struct erabi_broker *broker = user;
+    if (!erabi_permit_session(broker, session))
+        return;
     if (session->group == ERAB_LANES_COMMAND)
         erabi_breakers_connected(&broker->pipeline, session->target->attachment, session->target->interface);
     if (session->cut)

@@ -183,8 +183,10 @@ int erabi_pipeline_restore_mark(struct erabi_pipeline *pipeline, const struct er
     ProtobufCMessage *body = NULL;
     struct erab_bytes bytes = {row->body.data, row->body.size};
     if (erab_type_lane(row->type) == ERAB_LANE_COMMAND && row->body.size &&
-        erab_body_unpack(row->type, bytes, &body, &reason) == 0)
+        erab_body_unpack(row->type, bytes, &body, &reason) == 0) {
         erabi_known_order(known, body);
+        erabi_pipeline_recall(pipeline, &header, row, body);
+    }
     erabi_known_supersede(&pipeline->known, known);
     erab_body_free(body);
     return 0;

@@ -172,6 +172,8 @@ json_t *erabi_verb_party_invite(void *user, const json_t *request, const char **
     if (!wrong)
         wrong = may_invite(broker, s.party);
     const struct erabi_gate *gate = wrong ? NULL : gate_for(broker, &change->row, &wrong);
+    if (gate && !erabi_permit_act(broker, "party-invite", s.party, gate->interface, s.operator, &wrong))
+        gate = NULL;
     if (!gate) {
         free(change);
         record(broker, "party-invite", &s, "refused");
@@ -382,6 +384,8 @@ static json_t *decide(struct erabi_broker *broker, const json_t *request, const 
         change->row = *row;
         wrong = apply(broker, &s, &change->row);
     }
+    if (!wrong && apply == approve)
+        erabi_permit_act(broker, act, s.party, ERAB_IF_NONE, s.operator, &wrong);
     if (wrong) {
         free(change);
         record(broker, act, &s, "refused");

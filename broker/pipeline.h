@@ -120,8 +120,16 @@ void erabi_followup_receipt(struct erabi_pipeline *pipeline, struct erabi_target
                             const struct erabi_registry_party *from, const struct erab_header *header,
                             const Erab__V1__Receipt *receipt);
 void erabi_followup_left(void *user, struct erabi_delivery *delivery, enum erab_reason reason);
-/* A delivery whose link is open: its sender is told. */
-void erabi_followup_denied(struct erabi_pipeline *pipeline, struct erabi_delivery *delivery);
+/* A delivery that its link (open) or a policy does not let go: its sender is told. */
+void erabi_followup_denied(struct erabi_pipeline *pipeline, struct erabi_delivery *delivery, enum erab_reason reason,
+                           const char *section, const char *detail);
+/* egress.c: the policies are asked once more before a message leaves (struct erabi_target_gate; `user` is the
+ * pipeline); and told of the orders of before a restart. */
+bool erabi_egress_asks(void *user);
+bool erabi_egress_leaves(void *user, struct erabi_delivery *delivery);
+void erabi_egress_refused(void *user, struct erabi_delivery *delivery);
+void erabi_pipeline_recall(struct erabi_pipeline *pipeline, const struct erab_header *header,
+                           const struct erabi_journal_mark *row, const ProtobufCMessage *body);
 /* notices.c: tells the other end of a link, when it is connected, what became of the link's breaker. */
 void erabi_notices_send(struct erabi_pipeline *pipeline, const struct erabi_link *link);
 /* heads.c: the heads of the audit logs, ours to others and theirs here. */

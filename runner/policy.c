@@ -48,7 +48,12 @@ static int find(const struct erabi_module *module, const char *name, struct erab
     for (size_t i = 0; i < module->n_policies; i++)
         if (strcmp(module->policies[i].name, name) == 0) {
             judge.policy = &module->policies[i];
-            return 0;
+            return judge.policy->stages == ERAB_STAGE_INGRESS
+                       ? 0
+                       : runner_fail(error, ERAB_REASON_MODULE_FILE,
+                                     "the policy %s asks for stages that have no wait: a policy in a process of its own "
+                                     "judges at INGRESS and nowhere else",
+                                     name);
         }
     return runner_fail(error, ERAB_REASON_MODULE_FILE, "the module has no policy %.63s; see erab-runner --check", name);
 }

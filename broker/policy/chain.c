@@ -80,6 +80,9 @@ int erabi_policy_chain_add(struct erabi_policy_chain *chain, struct erabi_policy
         return -ENOSPC;
     }
     chain->at[chain->n++] = instance;
+    chain->stages |= instance->policy->stages;
+    if (instance->policy->needs & ERAB_NEEDS_BODY)
+        chain->body_stages |= instance->policy->stages;
     return 0;
 }
 
@@ -101,9 +104,10 @@ bool erabi_policy_cacheable(const struct erabi_policy_instance *instance)
 
 bool erabi_policy_concerns(const struct erabi_policy_instance *instance, const struct erab_policy_request *request)
 {
-    return instance->policy->stages & request->stage &&
-           (instance->interfaces == 0 || instance->interfaces >> request->interface & 1) &&
-           (instance->types == 0 || instance->types >> request->header->type & 1);
+    bool message = request->stage & (ERAB_STAGE_INGRESS | ERAB_STAGE_EGRESS);
+    bool there = instance->interfaces == 0 || instance->interfaces >> request->interface & 1;
+    return instance->policy->stages & request->stage && (there || request->stage == ERAB_STAGE_ADMIN) &&
+           (!message || instance->types == 0 || instance->types >> request->header->type & 1);
 }
 
 void erabi_policy_ask(struct erabi_policy_instance *instance, erab_call call,

@@ -92,6 +92,7 @@ static void delivery_free(struct erabi_delivery *delivery)
 {
     erabi_parcel_unref(delivery->parcel);
     wait_no_more(delivery);
+    free(delivery->refusal);
     free(delivery);
 }
 
@@ -346,7 +347,9 @@ void erabi_target_tell(struct erabi_deliveries *taken, void (*each)(void *user, 
 }
 
 struct packet {
-    struct erabi_deliveries dead; /* what an open link holds back */
+    struct erabi_deliveries dead;    /* what an open link holds back */
+    struct erabi_deliveries refused; /* what may not leave */
+    bool asks;                       /* before each one leaves */
     struct erabi_writer w;
     uint8_t bytes[ERABI_PACKET_MAX];
     size_t n;
@@ -370,17 +373,29 @@ static bool packet_flush(struct packet *packet, enum erab_lane_group group, stru
     return true;
 }
 
-static bool packet_take(struct packet *packet, enum erab_lane_group group, struct erabi_connection *connection,
+/* Is there room for one more? A full packet is sent first; then not, when the connection is busy with it. */
+static bool packet_room(struct packet *packet, enum erab_lane_group group, struct erabi_connection *connection,
                         const struct erabi_parcel *parcel)
 {
-    if (packet->n < ERABI_ENVELOPES_MAX && erabi_packet_add(&packet->w, &parcel->envelope) == 0) {
-        packet->n++;
+    if (packet->n == 0 || (packet->n < ERABI_ENVELOPES_MAX &&
+                           packet->w.used + erabi_parcel_size(parcel) <= sizeof(packet->bytes)))
         return true;
-    }
-    if (!packet_flush(packet, group, connection) || erabi_packet_add(&packet->w, &parcel->envelope) < 0)
+    return packet_flush(packet, group, connection) && erabi_connection_queued(connection) < CONNECTION_BUSY;
+}
+
+static bool packet_take(struct packet *packet, const struct erabi_parcel *parcel)
+{
+    if (erabi_packet_add(&packet->w, &parcel->envelope) < 0)
         return false;
-    packet->n = 1;
-    return erabi_connection_queued(connection) < CONNECTION_BUSY;
+    packet->n++;
+    return true;
+}
+
+/* The last question before a message leaves. What was written before may have arrived: to refuse it would be untrue. */
+static bool may_leave(const struct erabi_target *target, const struct packet *packet, struct erabi_delivery *d)
+{
+    return !packet->asks || d->left || !d->link || d->parcel->header.type == ERAB_RECEIPT ||
+           target->gate->leaves(target->gate->user, d);
 }
 
 /* What becomes of a message that was just written: commands and control messages wait for their answer. */
@@ -388,6 +403,7 @@ static void written(struct erabi_target *target, struct erabi_delivery *d, uint6
 {
     enum erabi_queue_name name = queue_of(d);
     d->sent_ms = mono_ms ? mono_ms : 1;
+    d->left = true;
     if (name == ERABI_QUEUE_RECEIPT) {
         TAILQ_REMOVE(&target->queues[name].list, d, place);
         TAILQ_INSERT_TAIL(&target->told, d, place);
@@ -412,7 +428,14 @@ static void fill(struct erabi_target *target, enum erabi_queue_name name, enum e
             continue;
         }
         bool due = d->sent_ms == 0 && d->parcel->header.expires_at_ms > now_ms;
-        if (due && !packet_take(packet, group, connection, d->parcel))
+        if (due && !packet_room(packet, group, connection, d->parcel))
+            break;
+        if (due && !may_leave(target, packet, d)) {
+            take_out(target, d->list, d);
+            TAILQ_INSERT_TAIL(&packet->refused, d, place);
+            continue;
+        }
+        if (due && !packet_take(packet, d->parcel))
             break;
         flying += d->sent_ms != 0 || due;
         if (due)
@@ -424,6 +447,9 @@ void erabi_target_pump(struct erabi_target *target, uint64_t mono_ms, uint64_t n
 {
     struct packet packet;
     TAILQ_INIT(&packet.dead);
+    TAILQ_INIT(&packet.refused);
+    const struct erabi_target_gate *gate = target->gate;
+    packet.asks = gate && gate->asks && gate->asks(gate->user);
     const struct erabi_queue *queues = target->queues;
     struct erabi_connection *command = target->connection[ERAB_LANES_COMMAND];
     if (command &&
@@ -442,7 +468,8 @@ void erabi_target_pump(struct erabi_target *target, uint64_t mono_ms, uint64_t n
         fill(target, ERABI_QUEUE_TELEMETRY, ERAB_LANES_TELEMETRY, &packet, ERABI_ENVELOPES_MAX * 16, mono_ms, now_ms);
         packet_flush(&packet, ERAB_LANES_TELEMETRY, telemetry);
     }
-    erabi_target_tell(&packet.dead, target->gate ? target->gate->denied : NULL, target->gate ? target->gate->user : NULL);
+    erabi_target_tell(&packet.dead, gate ? gate->denied : NULL, gate ? gate->user : NULL);
+    erabi_target_tell(&packet.refused, gate ? gate->refused : NULL, gate ? gate->user : NULL);
 }
 
 static void tick_queue(struct erabi_target *target, enum erabi_queue_name name, struct erabi_deliveries *dead,

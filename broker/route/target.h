@@ -49,6 +49,8 @@ struct erabi_delivery {
     uint32_t party;   /* index: to whom */
     int64_t row;      /* of the journal's outbox, 0 for what is not stored */
     uint64_t sent_ms; /* monotonic, 0 = not on this connection yet */
+    bool left;        /* was written once, on this connection or an older one: it may have arrived */
+    void *refusal;    /* of the gate, heap; freed with the delivery */
 };
 
 struct erabi_queue {
@@ -61,11 +63,16 @@ struct erabi_queue {
  * was told), EXPIRED, QUEUE_FULL (telemetry shed for newer), or what erabi_target_drop was given. */
 typedef void (*erabi_left_fn)(void *user, struct erabi_delivery *delivery, enum erab_reason reason);
 
-/* Who hears what became of deliveries at their link's breaker. */
+/* Who hears what became of deliveries at their link's breaker, and says whether they may leave. */
 struct erabi_target_gate {
     void *user;
     void (*denied)(void *user, struct erabi_delivery *delivery);   /* its link is open: it is not sent, but freed */
     void (*answered)(void *user, struct erabi_delivery *delivery); /* the recipient has answered */
+    /* Whether anybody asks before deliveries leave (NULL: nobody); then `leaves` is called for each that is about to,
+     * the first time, receipts and what has no link excepted. False: it does not, `refused` is told, it is freed. */
+    bool (*asks)(void *user);
+    bool (*leaves)(void *user, struct erabi_delivery *delivery);
+    void (*refused)(void *user, struct erabi_delivery *delivery);
 };
 
 struct erabi_target {

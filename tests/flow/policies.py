@@ -219,6 +219,17 @@ def a_changed_module_judges_nothing(s):
     module_is_refused(s, "signature-bad")
 
 
+def one_that_asks_for_more_than_ingress_is_refused_at_load(s):
+    s.broker.process.stop()
+    entry = s.broker.config["policies"][2]
+    s.broker.config["policies"][2] = {**entry, "name": "everywhere", "instance": "vendor"}
+    s.broker.start()
+    s.broker.process.wait_line(r"everywhere asks for stages that have no wait")
+    s.audited(what="admin", act="policy", object="vendor", verdict="ended; is started again")
+    refused(s, s.app(), "allow", "policy-deadline")
+    the_rest_goes_on(s, s.clients[0])
+
+
 def the_runner_itself_refuses_an_unknown_signer(s):
     module, signers = s.broker.config["policies"][2]["module"], s.broker.config["modules"]["signers"]
     for keys, refusal in ((["01" * 32], "signer-unknown"), ([], "signer-unknown"), (signers, None)):
@@ -244,4 +255,4 @@ if __name__ == "__main__":
                what_is_cancelled_while_it_waits_does_not_pass, a_burst_is_judged_whole,
                a_module_that_others_may_write_judges_nothing,
                an_unsigned_module_judges_nothing_until_it_is_signed, a_module_of_a_foreign_signer_judges_nothing,
-               a_changed_module_judges_nothing, the_runner_itself_refuses_an_unknown_signer])
+               a_changed_module_judges_nothing, one_that_asks_for_more_than_ingress_is_refused_at_load, the_runner_itself_refuses_an_unknown_signer])

@@ -100,9 +100,10 @@ class World:
                               "--ramp-ms", "700", "--id", node_id])
         self.battery.wait("battery", event="ready")
 
-    def start_host(self, where):
+    def start_host(self, where, *options):
         self.host = Lines([HOST, MODULE, "interface=br0", "gateway=cedar-gateway", "poll_s=1", "timeout_ms=700",
-                           "tries=2", "verify_ms=4000", "stop_ms=4000", f"devices+={PARTY}=027D01@{where}"])
+                           "tries=2", "verify_ms=4000", "stop_ms=4000", f"devices+={PARTY}=027D01@{where}",
+                           *options])
 
     def command(self, text):
         self.host.skip_to_now()
@@ -147,6 +148,7 @@ class World:
 def found_and_registered(w):
     body = w.published("registration")
     assert body["kind"] == "storage-battery" and body["maker"] == "000077", body
+    assert body["serial"], body
     assert body["up"] == 5.0 and body["capacity"] == 10.0 and body["protected"] is False, body
     points = {p["quantity"]: p for p in w.published("telemetry")}
     assert points[4]["value"] == 50 and points[1]["quality"] == 1, points
@@ -276,6 +278,20 @@ def crash_leaves_no_battery_set(w):
     assert w.host.p.wait(10) == 0
 
 
+def what_may_not_be_told_is_left_out(w):
+    """Masked for R3: no value of one home leaves the adapter, what tells nothing of it does."""
+    w.start_host("10.77.0.2", "masked_for=r3")
+    body = w.published("registration")
+    assert body["kind"] == "storage-battery" and body["serial"] is None, body
+    for kind in ["telemetry", "device-state"]:
+        w.host.seen = 0
+        while f": {kind} is not sent: its " not in w.host.wait("log", event="log").get("text", ""):
+            pass
+    assert not [x for x in w.host.lines if x and x.get("type") in ("telemetry", "device-state")]
+    w.host.say("stop")
+    assert w.host.p.wait(10) == 0
+
+
 def another_node_at_the_address_is_not_commanded(w):
     w.battery.p.kill()
     w.battery.p.wait()
@@ -291,7 +307,7 @@ SCENES = [found_and_registered, exercise_switches_nothing, out_of_range_is_refus
           silence_is_told, lie_is_found_out, forged_announcement_is_not_believed,
           flood_of_rubbish_does_not_stop_a_command, foreign_controller_cannot_set_the_adapter,
           stop_gives_the_battery_back, crash_leaves_no_battery_set,
-          another_node_at_the_address_is_not_commanded]
+          what_may_not_be_told_is_left_out, another_node_at_the_address_is_not_commanded]
 
 
 def inside():

@@ -163,8 +163,8 @@ static json_t *body_json(enum erab_type type, const ProtobufCMessage *body)
         return json_pack("{s:i,s:s,s:f,s:f,s:b}", "outcome", (int)r->outcome, "reason", r->reason, "expected",
                          r->expected_kw, "achieved", r->achieved_kw, "has_achieved", (int)r->has_achieved_kw);
     case ERAB_REGISTRATION:
-        return json_pack("{s:s,s:s?,s:f,s:f,s:b}", "kind", g->kind, "maker", g->maker, "up", g->up_kw,
-                         "capacity", g->capacity_kwh, "protected", (int)g->protected_link);
+        return json_pack("{s:s,s:s?,s:f,s:f,s:b,s:s?}", "kind", g->kind, "maker", g->maker, "up", g->up_kw,
+                         "capacity", g->capacity_kwh, "protected", (int)g->protected_link, "serial", g->serial);
     default:
         return json_null();
     }

@@ -143,6 +143,20 @@ static const struct erab_policy vendor = {.size = sizeof(struct erab_policy),
                                           .init = init,
                                           .decide = decide};
 
-static const struct erab_policy *const policies[] = {&vendor, NULL};
+/* What no runner takes: it asks for more than INGRESS. */
+static const struct erab_policy everywhere = {.size = sizeof(struct erab_policy),
+                                              .abi_major = 0,
+                                              .abi_minor = 1,
+                                              .name = "everywhere",
+                                              .version = "1",
+                                              .vendor = "example",
+                                              .stages = ERAB_STAGE_INGRESS | ERAB_STAGE_EGRESS,
+                                              .needs = ERAB_NEEDS_BODY,
+                                              .options = options,
+                                              .instance_size = sizeof(struct vendor),
+                                              .init = init,
+                                              .decide = decide};
+
+static const struct erab_policy *const policies[] = {&vendor, &everywhere, NULL};
 
 ERAB_MODULE(0, 2, "test", NULL, policies);
