@@ -96,33 +96,6 @@ static int read_files(struct erabi_broker *broker, const char *path)
     return r;
 }
 
-static void on_revocation(void *user, int result)
-{
-    struct erabi_broker *broker = user;
-    if (result < 0)
-        broker->revocations_owed = true;
-}
-
-static void persist_revocation(void *user, const char *party)
-{
-    struct erabi_broker *broker = user;
-    if (erabi_journal_revoke(broker->journal, party, erabi_now_ms(&broker->loop), on_revocation, broker) < 0)
-        broker->revocations_owed = true;
-}
-
-/* They hold in memory; a restart must not forget them. */
-static void keep_revocations(struct erabi_broker *broker)
-{
-    if (!broker->revocations_owed || !erabi_journal_writable(broker->journal))
-        return;
-    broker->revocations_owed = false;
-    for (size_t i = 0; i < erabi_registry_count(broker->registry); i++) {
-        const struct erabi_registry_party *party = erabi_registry_party_at(broker->registry, (uint32_t)i);
-        if (party->for_good)
-            persist_revocation(broker, party->id);
-    }
-}
-
 static int load_pending(void *user, const struct erabi_journal_pending *row)
 {
     return erabi_pipeline_restore(&((struct erabi_broker *)user)->pipeline, row);
@@ -156,6 +129,8 @@ static int load_state(void *user, const char *key, struct erabi_slice value)
         return erabi_enrol_load(broker, key + strlen(ERABI_ENROL_STATE), value);
     if (strncmp(key, ERABI_SERVER_KEY_STATE, strlen(ERABI_SERVER_KEY_STATE)) == 0)
         return erabi_server_keys_load(broker, key + strlen(ERABI_SERVER_KEY_STATE), value);
+    if (strncmp(key, ERABI_OPERATOR_STATE, strlen(ERABI_OPERATOR_STATE)) == 0)
+        erabi_operators_load(broker, key + strlen(ERABI_OPERATOR_STATE), value);
     struct erabi_reader r = erabi_reader(value.data, value.size);
     uint64_t floor = erabi_read_u64(&r);
     if (strcmp(key, CLOCK_FLOOR) == 0 && erabi_reader_done(&r) && floor > broker->loop.clock.wall_ms)
@@ -190,7 +165,7 @@ static void on_tick(void *user)
         erabi_heads_send(&broker->pipeline, &broker->head);
     }
     keep_clock_floor(broker);
-    keep_revocations(broker);
+    erabi_acts_tick(broker);
     erabi_policy_tick(&broker->policies, broker->loop.mono_ms, erabi_now_ms(&broker->loop));
     erabi_pipeline_tick(&broker->pipeline);
     if (erabi_registry_tick(broker->registry, erabi_now_ms(&broker->loop)))
@@ -220,7 +195,7 @@ static int open_stores(struct erabi_broker *broker)
 
 static int build_pipeline(struct erabi_broker *broker)
 {
-    int r = erabi_registry_new(&broker->registry, broker->config, broker->owner.sign_public, persist_revocation, broker);
+    int r = erabi_registry_new(&broker->registry, broker->config, broker->owner.sign_public, erabi_revocation_persist, broker);
     if (r < 0)
         return complain(broker, "parties", r);
     struct erabi_snapshot *snapshot = erabi_snapshot_new(broker->config, broker->profile, broker->registry);

@@ -5,7 +5,6 @@
 #include <sodium.h>
 
 #include "broker.h"
-#include "identity/statement.h"
 #include "record.h"
 
 #define INVITATION_MAX_MS (30u * 86400000ull)
@@ -18,26 +17,16 @@ static json_t *hex(const uint8_t *key)
     return json_string(text);
 }
 
-static void statement_deinit(struct erabi_statement *s)
-{
-    erabi_statement_deinit(s);
-}
-#define _statement_ __attribute__((cleanup(statement_deinit)))
-
 static bool read_statement(struct erabi_broker *broker, struct erabi_statement *s, const json_t *request, const char *act,
                            const char **error)
 {
     erabi_loop_read(&broker->loop);
-    if (erabi_statement_read(s, request, broker->config, act, erabi_now_ms(&broker->loop), error) == 0)
-        return true;
-    erabi_record_party(broker->audit, act, "", "refused", "", "", "");
-    return false;
+    return erabi_operator_statement(broker, s, request, act, erabi_now_ms(&broker->loop), error);
 }
 
 static void record(struct erabi_broker *broker, const char *act, const struct erabi_statement *s, const char *verdict)
 {
-    erabi_record_party(broker->audit, act, s->party, verdict, s->operator ? s->operator : "", s->raw ? s->raw : "",
-                       s->signature ? s->signature : "");
+    erabi_operator_record(broker, act, s->party, verdict, s);
 }
 
 static const char *state_of(const struct erabi_broker *broker, const struct erabi_registry_party *party,
@@ -281,7 +270,7 @@ json_t *erabi_verb_party_show(void *user, const json_t *request, const char **er
     return answer;
 }
 
-/* ---- approve, deny, revoke ---- */
+/* ---- approve, deny ---- */
 
 static bool has_group(const struct erabi_party_row *row, const char *name)
 {
@@ -411,41 +400,4 @@ json_t *erabi_verb_party_approve(void *user, const json_t *request, const char *
 json_t *erabi_verb_party_deny(void *user, const json_t *request, const char **error)
 {
     return decide(user, request, "party-deny", error, deny);
-}
-
-static json_t *cut_off(struct erabi_broker *broker, const char *id, const struct erabi_statement *s, const char **error)
-{
-    const struct erabi_registry_party *party = erabi_registry_party(broker->registry, id);
-    int r = erabi_registry_revoke(broker->registry, id);
-    if (r < 0) {
-        *error = r < 0 && party ? "the owner of the broker cannot be revoked" : "no such party";
-        erabi_record_admin(broker->audit, "party-revoke", id, "refused");
-        return NULL;
-    }
-    erabi_record_party(broker->audit, "party-revoke", id, r == 1 ? "was revoked already" : "done",
-                       s->operator ? s->operator : "", s->raw ? s->raw : "", s->signature ? s->signature : "");
-    erabi_network_cut(broker, party->index, ERAB_REASON_REVOKED);
-    erabi_cards_tell(broker, id);
-    if (broker->revocations_owed) {
-        *error = "cut now, but not yet on disk: it is written as soon as the disk takes it; until 'erab health' says "
-                 "ready a restart would forget it";
-        return NULL;
-    }
-    return json_pack("{s:s, s:b}", "party", id, "already", r == 1);
-}
-
-/* Where the configuration names operators, one of them signs; else whoever may use the socket decides. */
-json_t *erabi_verb_party_revoke(void *user, const json_t *request, const char **error)
-{
-    struct erabi_broker *broker = user;
-    _statement_ struct erabi_statement s = {0};
-    erabi_loop_read(&broker->loop);
-    if (broker->config->n_operators)
-        return read_statement(broker, &s, request, "party-revoke", error) ? cut_off(broker, s.party, &s, error) : NULL;
-    const char *id = json_string_value(json_object_get(request, "party"));
-    if (!id || !erab_party_valid(id)) {
-        *error = "party: a party id is needed";
-        return NULL;
-    }
-    return cut_off(broker, id, &s, error);
 }

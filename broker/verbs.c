@@ -74,7 +74,6 @@ const struct erabi_admin_verb erabi_verbs[] = {
     {"breaker-close", erabi_breaker_verb_close},
     {"isolate", erabi_verb_isolate},
     {"join", erabi_verb_join},
-    {"isolated", erabi_verb_isolated},
     {"config-reload", erabi_verb_reload},
     {"config-status", erabi_verb_reload_status},
     {NULL, NULL},

@@ -54,9 +54,9 @@ const struct cli_verb cli_verbs[] = {
     {"party", "revoke", 1, 1, cli_party_revoke, "party revoke ID --socket SOCKET [--operator FILE]",
      "revoke a party for good and cut its connections"},
     {"breaker", "list", 0, 0, cli_breaker_list, "breaker list --socket SOCKET", "the links that are not closed, and why"},
-    {"breaker", "trip", 3, 4, cli_breaker_trip, "breaker trip PARTY INTERFACE PARTY [NOTE] --socket SOCKET",
+    {"breaker", "trip", 3, 4, cli_breaker_trip, "breaker trip PARTY INTERFACE PARTY [NOTE] --socket SOCKET [--operator FILE]",
      "stop one link until `breaker close`, also over restarts"},
-    {"breaker", "close", 3, 3, cli_breaker_close, "breaker close PARTY INTERFACE PARTY --socket SOCKET",
+    {"breaker", "close", 3, 3, cli_breaker_close, "breaker close PARTY INTERFACE PARTY --socket SOCKET [--operator FILE]",
      "let a link be used again"},
     {"send", NULL, 2, 66, cli_send,
      "send TO TYPE [FIELD=VALUE...] --identity FILE --endpoint ENDPOINT --server-key HEX --hub PARTY [--body FILE]\n"

@@ -45,8 +45,8 @@ def refused(s):
         "party deny": ["party", "deny", "alder", *hana, *at],
         "party revoke": ["party", "revoke", "stranger", *hana, *at],
         "breaker list": None,  # as well
-        "breaker trip": ["breaker", "trip", "alder", "r3", "birch", *at],
-        "breaker close": ["breaker", "close", "alder", "r9", "birch", *at],
+        "breaker trip": ["breaker", "trip", "alder", "r3", "birch", *hana, *at],
+        "breaker close": ["breaker", "close", "alder", "r9", "birch", *hana, *at],
         "health": None,  # a broker that is not ready is in the goldens
         "send": ["send", "stranger", "dispatch", *ORDER, *s.way("rest.app", "local")],
         "watch": ["watch", *s.way("retail", "r3"), "--timeout", "20"],  # its key has no business on this listener
@@ -97,7 +97,7 @@ def unreachable(s):
         "party list": ["party", "list", *none], "party show": ["party", "show", "x", *none],
         "party approve": ["party", "approve", "x", *hana, *none], "party deny": ["party", "deny", "x", *hana, *none],
         "party revoke": ["party", "revoke", "x", *hana, *none], "breaker list": ["breaker", "list", *none],
-        "breaker trip": ["breaker", "trip", "a", "r3", "b", *none], "breaker close": ["breaker", "close", "a", "r3", "b", *none],
+        "breaker trip": ["breaker", "trip", "a", "r3", "b", *none], "breaker close": ["breaker", "close", "a", "r3", "b", *hana, *none],
         "send": ["send", "alder", "dispatch", *ORDER, *way, "--expires", "1"], "watch": ["watch", *way, "--timeout", "1"],
     }
 

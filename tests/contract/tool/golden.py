@@ -138,12 +138,12 @@ def not_ready(g, s):
 
 
 def running(g, s):
-    at = ["--socket", s.socket]
+    at, hana = ["--socket", s.socket], ["--operator", s.path("hana")]
     g("health", "health", s.socket)
     not_ready(g, s)
-    g("breaker_trip", "breaker", "trip", "alder", "r3", "coordinator.rest", "odd at night", *at)
+    g("breaker_trip", "breaker", "trip", "alder", "r3", "coordinator.rest", "odd at night", *hana, *at)
     g("breaker_list", "breaker", "list", *at)
-    g("breaker_close", "breaker", "close", "alder", "r3", "coordinator.rest", *at)
+    g("breaker_close", "breaker", "close", "alder", "r3", "coordinator.rest", *hana, *at)
     g("breaker_list_none", "breaker", "list", *at)
     g("isolate", "isolate", "r2", *at)
     g("isolate_unknown", "isolate", "r9", *at)
