@@ -11,8 +11,9 @@
 #include "cli.h"
 #include "config/config.h"
 #include "config/profile.h"
+#include "host/options.h"
 
-void cli_findings(const struct cli *cli, bool good, const struct erabi_config_errors *errors)
+static json_t *lines_of(const struct cli *cli, const struct erabi_config_errors *errors)
 {
     json_t *list = json_array();
     for (size_t i = 0; i < errors->n; i++) {
@@ -22,14 +23,25 @@ void cli_findings(const struct cli *cli, bool good, const struct erabi_config_er
     }
     if (!cli->json && errors->more)
         fprintf(stderr, "and %zu more\n", errors->more);
+    return list;
+}
+
+void cli_findings(const struct cli *cli, bool good, const struct erabi_config_errors *errors,
+                  const struct erabi_config_errors *notes)
+{
+    json_t *answer = json_pack("{s:b, s:o, s:I}", "ok", good, "errors", lines_of(cli, errors), "more",
+                               (json_int_t)errors->more);
+    if (notes && notes->n)
+        json_object_set_new(answer, "notes", lines_of(cli, notes));
     if (cli->json)
-        cli_print(json_pack("{s:b, s:O, s:I}", "ok", good, "errors", list, "more", (json_int_t)errors->more));
-    json_decref(list);
+        cli_print(answer);
+    else
+        json_decref(answer);
 }
 
 int cli_config_check(const struct cli *cli)
 {
-    struct erabi_config_errors *errors = calloc(1, sizeof(*errors));
+    struct erabi_config_errors *errors = calloc(2, sizeof(*errors)), *notes = errors + 1;
     struct erabi_config *config = NULL;
     struct erabi_profile *profile = NULL;
     if (!errors)
@@ -37,9 +49,12 @@ int cli_config_check(const struct cli *cli)
     int r = erabi_config_load(&config, cli->words[0], errors);
     if (r == 0)
         r = erabi_profile_load(&profile, config->profile, errors);
-    if (r == 0)
+    if (r == 0) {
         r = erabi_broker_check_policies(config, cli->words[0], errors);
-    cli_findings(cli, r == 0, errors);
+        int modules = erabi_host_options_check(config, cli->words[0], NULL, errors, notes);
+        r = r < 0 ? r : modules;
+    }
+    cli_findings(cli, r == 0, errors, notes);
     if (r == 0 && !cli->json)
         printf("%s: good; owner %s, %zu parties, profile %s\n", cli->words[0], config->owner.party, config->n_parties,
                erabi_profile_name(profile));

@@ -70,7 +70,8 @@ int cli_server_key_rotate(const struct cli *cli); /* of a broker's listener */
 bool cli_overlap(const char *text, uint64_t *ms);
 /* check.c: what was found in configurations, for people on stderr, with --json and the verdict on stdout. */
 struct erabi_config_errors;
-void cli_findings(const struct cli *cli, bool good, const struct erabi_config_errors *errors);
+void cli_findings(const struct cli *cli, bool good, const struct erabi_config_errors *errors,
+                  const struct erabi_config_errors *notes);
 int cli_config_check(const struct cli *cli);
 int cli_config_reload(const struct cli *cli);
 int cli_isolate(const struct cli *cli);

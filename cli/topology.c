@@ -17,7 +17,7 @@ int cli_topology_check(const struct cli *cli)
         good = erabi_topology_end_load(&ends[i], cli->words[i], errors) == 0 && good;
     if (good) /* ends that cannot be read cannot be compared */
         good = erabi_topology_check(ends, n, errors);
-    cli_findings(cli, good, errors);
+    cli_findings(cli, good, errors, NULL);
     if (good && !cli->json)
         printf("%zu configurations fit together\n", n);
     for (size_t i = 0; i < n; i++)
