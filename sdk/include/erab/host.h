@@ -75,7 +75,8 @@ struct erab_host {
     uint64_t (*now_ms)(erab_self *self);
     uint64_t (*monotonic_ms)(erab_self *self);
     /* Sends a message for one of the instance's parties (header fields as in erab_client_send). The host
-     * signs it with the instance's key. 0 or -EAGAIN, -EINVAL, -EMSGSIZE, -EACCES (party not spoken for). */
+     * signs it with the instance's key. `id` (may be NULL) gets its id. 0 or -EAGAIN, -EINVAL, -EMSGSIZE, -EACCES
+     * (party not spoken for). */
     int (*publish)(erab_self *self, const struct erab_outgoing_message *message, uint8_t id[ERAB_ID_SIZE]);
     /* Ends a delivery: APPLIED, or REFUSED with a reason. After `cancel` it is ignored. */
     void (*complete)(erab_self *self, erab_call call, enum erab_receipt_state state, enum erab_reason reason,
