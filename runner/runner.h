@@ -147,6 +147,8 @@ void runner_link_tick(erab_self *self);
 int runner_connect_stream(erab_self *self, const char *option);
 int runner_open_datagram(erab_self *self, const struct erab_datagram_options *options,
                          struct erab_datagram_info *info);
+int runner_listen_streams(erab_self *self, const char *option);
+int runner_accept_stream(erab_self *self, int listener, struct erab_accepted *from);
 
 __attribute__((format(printf, 3, 4))) int runner_fail(struct erab_error *error, int code, const char *format, ...);
 

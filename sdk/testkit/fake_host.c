@@ -231,27 +231,49 @@ static int connect_stream(erab_self *self, const char *option)
     return fds[0];
 }
 
-/* A network on which nobody answers. */
-static int open_datagram(erab_self *self, const struct erab_datagram_options *options, struct erab_datagram_info *info)
+/* One end of a pair whose other end is kept and never used. */
+static int silence(erab_self *self)
 {
-    used(self, "open_datagram", false);
     int fds[2];
-    if (!options || options->size < sizeof *options || !options->interface || !info || info->size < sizeof *info)
-        return -EINVAL;
-    if (self->ways.open_datagram)
-        return self->ways.open_datagram(self->ways.user, options, info);
     if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, fds) < 0)
         return -EIO;
     for (size_t i = 0; i < sizeof self->silent / sizeof *self->silent; i++)
         if (self->silent[i] < 0) {
             self->silent[i] = fds[1];
-            *info = (struct erab_datagram_info){
-                .size = sizeof *info, .interface = 1, .address = {192, 0, 2, 10}, .prefix_bits = 24, .mac = {2}};
             return fds[0];
         }
     close(fds[0]);
     close(fds[1]);
     return -EAGAIN;
+}
+
+/* A network on which nobody answers. */
+static int open_datagram(erab_self *self, const struct erab_datagram_options *options, struct erab_datagram_info *info)
+{
+    used(self, "open_datagram", false);
+    if (!options || options->size < sizeof *options || !options->interface || !info || info->size < sizeof *info)
+        return -EINVAL;
+    if (self->ways.open_datagram)
+        return self->ways.open_datagram(self->ways.user, options, info);
+    *info = (struct erab_datagram_info){
+        .size = sizeof *info, .interface = 1, .address = {192, 0, 2, 10}, .prefix_bits = 24, .mac = {2}};
+    return silence(self);
+}
+
+static int listen_streams(erab_self *self, const char *option)
+{
+    used(self, "listen_streams", false);
+    if (!option)
+        return -EINVAL;
+    return self->ways.listen_streams ? self->ways.listen_streams(self->ways.user, option) : silence(self);
+}
+
+static int accept_stream(erab_self *self, int listener, struct erab_accepted *from)
+{
+    used(self, "accept_stream", false);
+    if (!from || from->size < sizeof *from)
+        return -EINVAL;
+    return self->ways.accept_stream ? self->ways.accept_stream(self->ways.user, listener, from) : -EAGAIN;
 }
 
 static void decide(erab_self *self, erab_call call, const struct erab_verdict *verdict)
@@ -293,7 +315,9 @@ const struct erab_host erab_fake_host = {.size = sizeof erab_fake_host,
                                     .quiesced = quiesced,
                                     .connect_stream = connect_stream,
                                     .open_datagram = open_datagram,
-                                    .decide = decide};
+                                    .decide = decide,
+                                    .listen_streams = listen_streams,
+                                    .accept_stream = accept_stream};
 
 erab_self *erab_fake_new(const char *const *party_list)
 {

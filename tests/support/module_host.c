@@ -209,7 +209,18 @@ static int turn(void *user)
     return uv_backend_timeout(uv_default_loop());
 }
 
-static void on_relay(void *user, const char *text)
+static int listen_streams(void *user, const char *option)
+{
+    const char *endpoint = value_of(option);
+    return endpoint ? relay_listen(program.relay, endpoint) : -EINVAL;
+}
+
+static int accept_stream(void *user, int listener, struct erab_accepted *from)
+{
+    return relay_accept(listener, from);
+}
+
+static void on_relay(void *user, enum relay_word word, const char *text)
 {
     on_log(user, ERAB_LOG_WARNING, text);
 }
@@ -359,11 +370,13 @@ static bool start(const char *store, struct erab_error *error)
                                         .on_complete = on_complete,
                                         .connect_stream = connect_stream,
                                         .open_datagram = open_datagram,
+                                        .listen_streams = listen_streams,
+                                        .accept_stream = accept_stream,
                                         .turn = turn,
                                         .fd = uv_backend_fd(uv_default_loop())};
     program.self = erab_fake_new(program.parties);
     if (!program.self || uv_pipe_init(uv_default_loop(), &program.in, 0) < 0 || uv_pipe_open(&program.in, 0) < 0 ||
-        relay_new(&program.relay, uv_default_loop(), on_relay, on_relay, NULL))
+        relay_new(&program.relay, uv_default_loop(), &RELAY_LIMITS, on_relay, NULL))
         return false;
     erab_fake_use(program.self, &ways);
     if (program.adapter->init(program.instance, program.self, &erab_fake_host, &program.config, error))

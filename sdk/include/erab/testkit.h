@@ -42,9 +42,12 @@ struct erab_fake_ways {
     void (*on_publish)(void *user, const struct erab_outgoing_message *message, const uint8_t id[ERAB_ID_SIZE]);
     void (*on_complete)(void *user, erab_call call, enum erab_receipt_state state, enum erab_reason reason,
                         const char *detail);
-    /* The network, as in <erab/host.h>. NULL: a stream whose other end has hung up, and silence. */
+    /* The network, as in <erab/host.h>. NULL: a stream whose other end has hung up, silence, and
+     * a listener to which nobody comes. */
     int (*connect_stream)(void *user, const char *option);
     int (*open_datagram)(void *user, const struct erab_datagram_options *options, struct erab_datagram_info *info);
+    int (*listen_streams)(void *user, const char *option);
+    int (*accept_stream)(void *user, int listener, struct erab_accepted *from);
     /* An event loop of the test, in real time: turn() is called before each wait, and says how many milliseconds that
      * may last at most (-1: as long as nothing comes). `fd` becomes readable when it has something to do. */
     int (*turn)(void *user);
