@@ -19,6 +19,7 @@ enum channel_kind {
     CHANNEL_LEAVING,    /* quiet; the process ends soon and answers no more */
     CHANNEL_STREAM,     /* text: option that names the endpoint */
     CHANNEL_DATAGRAM,   /* text: option that names the interface; port, group */
+    CHANNEL_LISTEN,     /* text: option that names the address */
     /* from the supervisor */
     CHANNEL_GO,
     CHANNEL_PING,

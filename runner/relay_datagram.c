@@ -152,7 +152,7 @@ static void on_inner(uv_poll_t *poll, int status, int events)
         struct erab_datagram head = {0};
         in_addr_t to;
         if ((size_t)n < sizeof head || (size_t)n > sizeof d->buffer) {
-            relay_say(d->part.relay, true, "a datagram of no valid form");
+            relay_say(d->part.relay, RELAY_UNDECLARED, "a datagram of no valid form");
             continue;
         }
         erabi_copy_bytes(&head, d->buffer, sizeof head);
@@ -160,7 +160,7 @@ static void on_inner(uv_poll_t *poll, int status, int events)
         char text[INET_ADDRSTRLEN] = "?";
         if (head.size != sizeof head || head.family != 4 || !declared(d, to, head.destination_port)) {
             inet_ntop(AF_INET, &to, text, sizeof text);
-            relay_say(d->part.relay, true, "datagram to %s port %u", text, head.destination_port);
+            relay_say(d->part.relay, RELAY_UNDECLARED, "datagram to %s port %u", text, head.destination_port);
             continue;
         }
         send_out(d, to, d->buffer + sizeof head, (size_t)n - sizeof head);

@@ -6,7 +6,7 @@
 #define SANDBOX_DATA_BYTES    (256ul << 20) /* private memory */
 #define SANDBOX_ADDRESS_BYTES (4ul << 30)   /* address space: also shared memory */
 #define SANDBOX_FILE_BYTES    (16ul << 20)  /* of one file */
-#define SANDBOX_DESCRIPTORS   128ul
+#define SANDBOX_DESCRIPTORS   256ul
 #define SANDBOX_THREADS       32u
 
 /* A user namespace and an empty network namespace, no capabilities. 0 or a negative errno with *step naming

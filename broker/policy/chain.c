@@ -5,7 +5,7 @@
 #include <string.h>
 
 #include "base/cursor.h"
-#include "policy/options.h"
+#include "module/module.h"
 
 struct erabi_policy_instance *erabi_policy_instance_new(const struct erab_policy *policy, const char *name, int *fault)
 {
@@ -41,7 +41,7 @@ void erabi_policy_instance_unref(struct erabi_policy_instance *instance)
         return;
     if (instance->ready && instance->policy->fini)
         instance->policy->fini(instance->memory);
-    erabi_policy_options_deinit(&instance->config);
+    erabi_module_options_deinit(&instance->config, instance->policy->options);
     free(instance->identity);
     free(instance->memory);
     free(instance);

@@ -78,7 +78,7 @@ static ProtobufCMessage *empty_body(enum erab_type type)
 static bool is_voted(const erab_self *self, void *arg)
 {
     (void)arg;
-    return fake_host_vote(self);
+    return erab_fake_vote(self);
 }
 
 /* NULL or what is wrong. */
@@ -86,14 +86,14 @@ static const char *ask_once(struct judge *j, const struct erab_policy_request *r
 {
     erab_call call = ++j->calls;
     *v = (struct erab_verdict){.size = sizeof *v, .section = "", .detail = ""};
-    fake_host_ask(j->self, call);
+    erab_fake_ask(j->self, call);
     j->policy->decide(j->instance, call, request, v);
     if (v->size != sizeof *v)
         return "changed the size of the verdict";
     if (v->vote == ERAB_PENDING) {
-        fake_host_run(j->self, FAKE_VOTE_MS, is_voted, NULL);
-        const struct erab_verdict *vote = fake_host_vote(j->self);
-        fake_host_ask(j->self, 0);
+        erab_fake_run(j->self, ERAB_FAKE_VOTE_MS, is_voted, NULL);
+        const struct erab_verdict *vote = erab_fake_vote(j->self);
+        erab_fake_ask(j->self, 0);
         if (!vote) {
             if (j->policy->cancel)
                 j->policy->cancel(j->instance, call);
@@ -155,24 +155,24 @@ static void ask_all(struct judge *j)
 static void life(struct judge *j, const struct erab_policy *p, const struct erab_config *config, bool judging)
 {
     struct erab_error error = {.size = sizeof error};
-    erab_self *self = fake_host_new(no_parties);
+    erab_self *self = erab_fake_new(no_parties);
     *j = (struct judge){.policy = p, .self = self, .instance = calloc(1, p->instance_size ? p->instance_size : 1)};
     if (!self || !j->instance) {
         snprintf(j->fault, sizeof j->fault, "out of memory");
-    } else if (p->init && p->init(j->instance, self, &fake_host, config, &error)) {
+    } else if (p->init && p->init(j->instance, self, &erab_fake_host, config, &error)) {
         snprintf(j->fault, sizeof j->fault, "init failed: %.200s", error.text);
     } else {
-        fake_host_phase(self, FAKE_RUNNING);
+        erab_fake_enter(self, ERAB_FAKE_RUNNING);
         if (judging)
             ask_all(j);
     }
     if (p->fini && j->instance)
         p->fini(j->instance);
     if (self && !*j->fault)
-        erabi_copy_text(j->fault, sizeof j->fault, fake_host_fault(self));
-    if (self && !*j->fault && fake_host_handles(self))
+        erabi_copy_text(j->fault, sizeof j->fault, erab_fake_fault(self));
+    if (self && !*j->fault && erab_fake_handles(self))
         snprintf(j->fault, sizeof j->fault, "left timers or watches after fini");
-    fake_host_free(self);
+    erab_fake_free(self);
     free(j->instance);
 }
 

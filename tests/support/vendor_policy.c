@@ -29,6 +29,15 @@ static const struct erab_option options[] = {
     {.name = NULL},
 };
 
+static int check(const struct erab_config *config, struct erab_error *error)
+{
+    if (config->values[1].integer <= 60000)
+        return 0;
+    snprintf(error->text, sizeof(error->text), "more than a minute is no vote; give at most 60000");
+    snprintf(error->option, sizeof(error->option), "slow_ms");
+    return -22;
+}
+
 static int init(void *instance, erab_self *self, const struct erab_host *host, const struct erab_config *config,
                 struct erab_error *error)
 {
@@ -140,7 +149,8 @@ static const struct erab_policy vendor = {.size = sizeof(struct erab_policy),
                                           .needs = ERAB_NEEDS_BODY,
                                           .options = options,
                                           .instance_size = sizeof(struct vendor),
-                                          .init = init,
+                                          .check = check,
+                                           .init = init,
                                           .decide = decide};
 
 /* What no runner takes: it asks for more than INGRESS. */

@@ -65,6 +65,14 @@ struct erab_datagram_info {
     uint8_t mac[6];
 };
 
+/* Where an accepted stream comes from. The port in the machine's order, the address as on the wire. */
+struct erab_accepted {
+    uint32_t size;
+    uint16_t family; /* 4 or 6 */
+    uint16_t port;
+    uint8_t address[16]; /* the first 4 bytes for IPv4 */
+};
+
 struct erab_host {
     uint32_t size;
     uint16_t abi_major;
@@ -75,7 +83,8 @@ struct erab_host {
     uint64_t (*now_ms)(erab_self *self);
     uint64_t (*monotonic_ms)(erab_self *self);
     /* Sends a message for one of the instance's parties (header fields as in erab_client_send). The host
-     * signs it with the instance's key. 0 or -EAGAIN, -EINVAL, -EMSGSIZE, -EACCES (party not spoken for). */
+     * signs it with the instance's key. `id` (may be NULL) gets its id. 0 or -EAGAIN, -EINVAL, -EMSGSIZE, -EACCES
+     * (party not spoken for). */
     int (*publish)(erab_self *self, const struct erab_outgoing_message *message, uint8_t id[ERAB_ID_SIZE]);
     /* Ends a delivery: APPLIED, or REFUSED with a reason. After `cancel` it is ignored. */
     void (*complete)(erab_self *self, erab_call call, enum erab_receipt_state state, enum erab_reason reason,
@@ -117,6 +126,15 @@ struct erab_host {
     /* For policies: the vote of a call that decide() left PENDING. ABSTAIN, ALLOW or DENY; anything else is a
      * DENY. Its texts are copied. A call that is over or was never pending is ignored. */
     void (*decide)(erab_self *self, erab_call call, const struct erab_verdict *verdict);
+    /* Since ABI 0.3. Streams that others open: the host listens on the address in the value of this option,
+     * listen://ADDRESS:PORT (an IPv4 address, or an IPv6 one in brackets). Returns a local descriptor that becomes
+     * readable when a connection waits; closing it ends the listening. The host bounds how many connections there are, in
+     * all and from one source, and how long one may be silent. -EINVAL (no such option, or no listen:// in it),
+     * -EADDRINUSE, -EADDRNOTAVAIL, -EACCES (the port needs a privilege), -EAGAIN (too many), -EIO. */
+    int (*listen_streams)(erab_self *self, const char *option);
+    /* The next connection: a non-blocking local stream socket, the caller's to close, with *from filled. -EAGAIN: none
+     * waits. -EPIPE: the host listens no more. Let none wait: what is not taken is turned away. */
+    int (*accept_stream)(erab_self *self, int listener, struct erab_accepted *from);
 };
 
 #ifdef __cplusplus

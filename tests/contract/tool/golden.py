@@ -1,6 +1,7 @@
 #!/usr/bin/python3
 """What every verb of the tool prints, as text and as JSON, against the files of golden/. With --rewrite they are written
 anew: look at the difference before it is committed."""
+import copy
 import difflib
 import json
 import os
@@ -107,6 +108,9 @@ def offline(g, s, n):
     g("operator_new", "operator", "new", "taro", s.path(f"taro{n}"))
     g("config_check", "config", "check", s.broker.path)
     g("config_check_bad", "config", "check", s.write("bad.yaml", "profil: /p\nowner: {party: A}\n"))
+    bad = copy.deepcopy(s.broker.config)
+    bad["adapters"][0]["options"] = {"refus": "true", "refuse": "maybe"}
+    g("config_check_options", "config", "check", s.write("options.yaml", json.dumps(bad, indent=1)))
     g("topology_check", "topology", "check", s.broker.path)
     g("policy_list", "policy", "list")
     g("policy_test", "policy", "test", s.write("cases.yaml", POLICY_CASES.format(source=SOURCE)))
