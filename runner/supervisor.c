@@ -8,7 +8,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
-#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -269,20 +268,6 @@ static void on_channel(uv_poll_t *poll, int status, int events)
 
 /* ---- life ---- */
 
-/* Where the limit of processes does not count, for root. */
-static bool has_too_many_threads(const struct supervisor *s)
-{
-    char path[64], text[512];
-    snprintf(path, sizeof path, "/proc/%d/stat", (int)s->pid);
-    _close_ int fd = open(path, O_RDONLY | O_CLOEXEC);
-    ssize_t n = fd < 0 ? 0 : read(fd, text, sizeof text - 1);
-    text[n < 0 ? 0 : n] = '\0';
-    char *at = strrchr(text, ')'); /* the name before it may hold anything */
-    for (int field = 2; at && field < 20; field++)
-        at = strchr(at + 1, ' ');
-    return at && strtoul(at, NULL, 10) > SANDBOX_THREADS;
-}
-
 /* Counts questions, not time: when this process itself got no processor, nobody is blamed. */
 static void on_beat(uv_timer_t *timer)
 {
@@ -292,7 +277,7 @@ static void on_beat(uv_timer_t *timer)
     tell_more(s, &s->undeclared, "refused");
     tell_more(s, &s->limits, "limit");
     logs_tick(&s->logs, uv_now(&s->loop));
-    if (has_too_many_threads(s)) {
+    if (sandbox_has_too_many_threads(s->pid)) {
         say(s, "has more than %u threads: is ended", SANDBOX_THREADS);
         end_other_half(s);
     }
@@ -448,17 +433,6 @@ static int start_loop(struct supervisor *s)
     return uv_timer_start(&s->beat, on_beat, beat_ms, beat_ms);
 }
 
-/* Nobody of the same user reads its memory, no core file is left, and it does not outlive erabd. */
-static int harden(void)
-{
-    const struct rlimit none = {0, 0};
-    signal(SIGPIPE, SIG_IGN);
-    return setrlimit(RLIMIT_CORE, &none) || prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) ||
-                   prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) || prctl(PR_SET_PDEATHSIG, SIGTERM, 0, 0, 0)
-               ? -errno
-               : 0;
-}
-
 /* Here and not in the other half: there, who owns a file cannot be told from the namespace. 0, or refused and said. */
 static int verify_module(struct supervisor *s, struct erabi_module_file *file)
 {
@@ -479,7 +453,7 @@ int supervise(int document_fd, int events_fd)
     s.events = events_fd;
     s.notify.fd = -1;
     logs_init(&s.logs, -1, s.document.instance);
-    int r = harden();
+    int r = sandbox_harden();
     _close_ int document = r ? -1 : runner_document_copy(document_fd);
     close(document_fd);
     if (document < 0) {

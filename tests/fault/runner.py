@@ -1,98 +1,15 @@
 #!/usr/bin/python3
 """Third-party code that crashes, hangs, leaks, forks, floods, closes what is not its own, lies or opens the network by
-itself: contained in its runner. Each under a real erabd, beside a second adapter that must not notice.
-
-Aggregators: alder behind the adapter "bad", birch behind "good"; the coordinator's application sends orders to both."""
-import errno
-import json
+itself: contained in its runner."""
 import os
 import select
-import shutil
 import signal
 import socket
-import subprocess
 import sys
-import tempfile
 import threading
-import traceback
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "../support"))
-from stage import SOURCE, Client, Network, dispatch, yaml  # noqa: E402
-
-SANITIZED = os.environ.get("ERAB_SANITIZED", "none") != "none"
-
-
-TESTS = []
-
-
-def test(function):
-    TESTS.append(function)
-    return function
-
-
-class World:
-    last = None
-
-    def __init__(self, module, prefix=(), **options):
-        World.last = self
-        self.folder = tempfile.mkdtemp(prefix="erab-fault-")
-        self.net = Network(self.folder, os.environ["ERAB_BUILD"], SOURCE)
-        self.clients, self.orders = [], 0
-        b = self.broker = self.net.broker("coordinator.rest", "ac", "example-coordinator")
-        b.party("rest.app", "ac", "example-coordinator", kind="local")
-        b.party("alder", "ra", "alder", represented_by="bad")
-        b.party("birch", "ra", "birch", represented_by="good")
-        b.adapter("bad", os.path.join(os.environ["ERAB_MODULES"], f"fault_{module}.so"), "bad", ["alder"], options)
-        b.adapter("good", os.environ["ERAB_ECHO"], "echo", ["birch"], {})
-        # Loaded machines with sanitizers are slow; what is tested is the order of events, not their speed.
-        b.config["adapters"][1]["liveness_ms"] = 20000
-        b.config["adapters"][0]["liveness_ms"] = 2000 if SANITIZED or module != "hang" else 1000
-        b.start(prefix)
-
-    def app(self):
-        """The coordinator's application, one connection for the whole test."""
-        if not self.clients:
-            endpoint, server_key = self.broker.server("local")
-            with open(self.net.keys.path("rest.app"), encoding="utf-8") as f:
-                s = {k: bytes.fromhex(v) for k, v in yaml.safe_load(f).items() if k != "party"}
-            self.clients.append(Client(endpoint, bytes.fromhex(server_key), s["curve_public"], s["curve_secret"],
-                                       "coordinator.rest", broker="coordinator.rest"))
-            self.clients[0].bind()
-        return self.clients[0]
-
-    def order(self, to, **options):
-        """Sends an order; returns it."""
-        self.orders += 1
-        m = self.app().message("dispatch", to, dispatch(order=f"o-{self.orders}"), **options)
-        self.app().send(m)
-        return m
-
-    def answered(self, order, state, reason="none", timeout=30):
-        receipt = self.app().receipt_for(order, timeout, state=state)
-        assert receipt["reason"] == reason, receipt
-
-    def adapter(self, verdict, instance="bad", after=0, timeout=30):
-        """The first audit record after that number about the adapter."""
-        return self.broker.wait_audit(lambda r: r.get("act") == "adapter" and r["object"] == instance and
-                                      r["verdict"] == verdict and r["seq"] > after, timeout)
-
-    def cut(self, after=0):
-        return self.broker.wait_audit(lambda r: r["what"] == "connection" and r["peer"] == "bad" and
-                                      r["verdict"] == "cut" and r["reason"] == "heartbeat-lost" and r["seq"] > after)
-
-    def said(self, pattern, timeout=30):
-        return self.broker.process.wait_line(pattern, timeout)
-
-    def is_applied(self, party):
-        """An order to it is applied."""
-        self.answered(self.order(party), "applied")
-
-    def close(self):
-        for c in self.clients:
-            c.close()
-        code = self.broker.process.stop()
-        assert code == 0, f"erabd ended with {code}"
-        shutil.rmtree(self.folder)
+from fault_world import SANITIZED, World, run, test  # noqa: E402
 
 
 @test
@@ -313,144 +230,6 @@ def datagrams_go_where_they_were_declared_and_nowhere_else():
     return w
 
 
-def free_port(address="127.0.0.1", family=socket.AF_INET):
-    with socket.socket(family) as s:
-        s.bind((address, 0))
-        return s.getsockname()[1]
-
-
-def reached(address, port, source=None, family=socket.AF_INET):
-    """A connection to the module, and what it says of where that comes from."""
-    s = socket.socket(family)
-    s.settimeout(30)
-    if source:
-        s.bind((source, 0))
-    s.connect((address, port))
-    line = b""
-    while not line.endswith(b"\n"):
-        more = s.recv(1)
-        if not more:
-            s.close()
-            return None, ""
-        line += more
-    return s, line.decode().strip()
-
-
-def echoes(s, text):
-    s.sendall(text)
-    got = b""
-    while len(got) < len(text):
-        more = s.recv(65536)
-        assert more, "ended"
-        got += more
-    return got == text
-
-
-@test
-def accepted_streams_come_with_their_source_and_only_where_it_was_declared():
-    port = free_port()
-    w = World("listens", listen=f"listen://127.0.0.1:{port}", endpoint=f"127.0.0.1:{free_port()}")
-    assert w.said(r"bad: where it only connects: (.*)")[1] == "Invalid argument"
-    assert w.said(r"bad: no such option: (.*)")[1] == "Invalid argument"
-    assert w.said(r"bad: connects where it listens: (.*)")[1] == "Invalid argument"
-    assert w.said(r"bad: twice: (.*)")[1] == "Address already in use"
-    w.said(rf"erab-runner: bad: listens on listen://127.0.0.1:{port}")
-    w.said(r"bad: listening: yes")
-    for source in ("127.0.0.1", "127.9.8.7"):
-        s, told = reached("127.0.0.1", port, source)
-        with s:
-            assert told == f"you are {source} {s.getsockname()[1]}", told
-            assert echoes(s, b"x" * 20000)
-            s.shutdown(socket.SHUT_WR)
-            assert s.recv(1) == b"", "its end is told"
-    w.is_applied("alder")  # the first order
-    w.is_applied("alder")  # the second: it closes its listener
-    w.is_applied("birch")
-    with socket.socket() as s:
-        assert s.connect_ex(("127.0.0.1", port)) == errno.ECONNREFUSED
-    assert not [r for r in w.broker.audit() if r.get("verdict") == "incident"]
-    return w
-
-
-@test
-def accepted_streams_over_ipv6():
-    port = free_port("::1", socket.AF_INET6)
-    w = World("listens", listen=f"listen://[::1]:{port}")
-    w.said(r"bad: listening: yes")
-    s, told = reached("::1", port, family=socket.AF_INET6)
-    with s:
-        assert told == f"you are ::1 {s.getsockname()[1]}", told
-    return w
-
-
-@test
-def accepted_streams_are_bounded_for_each_source_and_in_all_and_say_so():
-    port = free_port()
-    w = World("listens", listen=f"listen://127.0.0.1:{port}")
-    w.said(r"bad: listening: yes")
-    held = [reached("127.0.0.1", port, "127.0.0.1")[0] for _ in range(16)]
-    assert all(held)
-    assert reached("127.0.0.1", port, "127.0.0.1") == (None, ""), "the 17th of one source"
-    detail = w.adapter("incident")["detail"]
-    assert detail == f"listen://127.0.0.1:{port}: more than 16 connections from 127.0.0.1", detail
-    w.said(r"erab-runner: bad: limit: .* more than 16 connections")
-    for last in range(2, 9):
-        held += [reached("127.0.0.1", port, f"127.0.0.{last}")[0] for _ in range(16)]
-    assert len(held) == 128 and all(held)
-    with socket.socket() as waits:  # the 129th is not turned away: it waits in the kernel
-        waits.bind(("127.0.0.9", 0))
-        waits.connect(("127.0.0.1", port))
-        waits.settimeout(0.3)
-        try:
-            raise AssertionError(waits.recv(1))
-        except TimeoutError:
-            pass
-        held.pop().close()
-        waits.settimeout(30)
-        assert waits.recv(7) == b"you are"
-    for s in held:
-        s.close()
-    s, told = reached("127.0.0.1", port, "127.0.0.1")  # the places are free again
-    with s:
-        assert told.startswith("you are 127.0.0.1"), told
-    w.is_applied("alder")
-    w.is_applied("birch")
-    return w
-
-
-@test
-def a_flood_of_connections_does_not_hurt_what_else_it_does():
-    port, over = free_port(), threading.Event()
-    w = World("listens", listen=f"listen://127.0.0.1:{port}")
-    w.said(r"bad: listening: yes")
-    counts = [0, 0, 0]
-    held, told = reached("127.0.0.1", port, "127.0.0.77")
-
-    def flood(i):
-        while not over.is_set():
-            with socket.socket() as s:
-                s.setblocking(False)
-                s.connect_ex(("127.0.0.1", port))
-                counts[i] += 1
-
-    threads = [threading.Thread(target=flood, args=[i]) for i in range(3)]
-    for t in threads:
-        t.start()
-    try:
-        for _ in range(5):
-            w.is_applied("birch")
-            w.is_applied("alder")
-            assert echoes(held, b"still here"), "an accepted one goes on"
-    finally:
-        over.set()
-        for t in threads:
-            t.join()
-        held.close()
-    assert sum(counts) > 100, counts
-    assert not [r for r in w.broker.audit() if r.get("verdict") in ("hung", "ended")], "it lived on"
-    return w
-
-
 @test
 def a_killed_supervisor_takes_its_other_half_along():
     w = World("connects")
@@ -483,28 +262,5 @@ def half_of(pid, w, instance):
         return True
 
 
-def main():
-    if subprocess.run(["unshare", "-rn", "true"], stderr=subprocess.DEVNULL, check=False).returncode != 0:
-        print("SKIPPED, NOT TESTED: no user namespaces here, so no runner starts", file=sys.stderr)
-        sys.exit(77)
-    failed, only = 0, sys.argv[1:]
-    for test in TESTS:
-        if only and test.__name__ not in only:
-            continue
-        World.last = None
-        try:
-            test().close()
-            print(f"ok      {test.__name__}", flush=True)
-        except Exception:  # noqa: BLE001 any failure is a failed test
-            failed += 1
-            print(f"FAILED  {test.__name__}", flush=True)
-            traceback.print_exc(file=sys.stdout)
-            if World.last and World.last.broker.process:
-                World.last.broker.process.stop()
-                print("  " + "\n  ".join(World.last.broker.process.lines[-30:]), flush=True)
-                print("  " + "\n  ".join(json.dumps(r) for r in World.last.broker.audit()[-12:]), flush=True)
-    sys.exit(1 if failed else 0)
-
-
 if __name__ == "__main__":
-    main()
+    run()
