@@ -66,7 +66,7 @@ void erabi_act_done(void *user, int result)
         erabi_act_already(act, true);
     if (result == -ECANCELED) {
         erabi_act_record(act, "overtaken");
-        erabi_admin_answer(act->ticket, NULL, "not done: it was tripped again in the same moment, and that counts");
+        erabi_admin_answer(act->ticket, NULL, "not done: something else happened in the same moment; look at it, then ask again");
     } else if (result < 0) {
         erabi_act_record(act, "not kept");
         erabi_admin_answer(act->ticket, NULL, act->lost);

@@ -117,9 +117,6 @@ static int load_revoked(void *user, const char *party)
     return 0;
 }
 
-/* The wall clock never starts below what it was: an old clock would make what has expired live again. */
-#define CLOCK_FLOOR "clock-floor"
-
 static int load_state(void *user, const char *key, struct erabi_slice value)
 {
     struct erabi_broker *broker = user;
@@ -131,23 +128,7 @@ static int load_state(void *user, const char *key, struct erabi_slice value)
         return erabi_server_keys_load(broker, key + strlen(ERABI_SERVER_KEY_STATE), value);
     if (strncmp(key, ERABI_OPERATOR_STATE, strlen(ERABI_OPERATOR_STATE)) == 0)
         erabi_operators_load(broker, key + strlen(ERABI_OPERATOR_STATE), value);
-    struct erabi_reader r = erabi_reader(value.data, value.size);
-    uint64_t floor = erabi_read_u64(&r);
-    if (strcmp(key, CLOCK_FLOOR) == 0 && erabi_reader_done(&r) && floor > broker->loop.clock.wall_ms)
-        broker->loop.clock.wall_ms = floor;
     return 0;
-}
-
-static void keep_clock_floor(struct erabi_broker *broker)
-{
-    uint64_t now = erabi_now_ms(&broker->loop);
-    if (now < broker->floor_ms + 10000)
-        return;
-    uint8_t bytes[8];
-    struct erabi_writer w = erabi_writer(bytes, sizeof(bytes));
-    erabi_write_u64(&w, now);
-    if (erabi_journal_state(broker->journal, CLOCK_FLOOR, erabi_slice(bytes, sizeof(bytes)), NULL, NULL) == 0)
-        broker->floor_ms = now;
 }
 
 static void on_head(void *user, const struct erabi_audit_head *head)
@@ -164,7 +145,7 @@ static void on_tick(void *user)
         broker->has_head = false;
         erabi_heads_send(&broker->pipeline, &broker->head);
     }
-    keep_clock_floor(broker);
+    erabi_clock_tick(broker);
     erabi_acts_tick(broker);
     erabi_policy_tick(&broker->policies, broker->loop.mono_ms, erabi_now_ms(&broker->loop));
     erabi_pipeline_tick(&broker->pipeline);
@@ -301,8 +282,10 @@ static int start_runners(struct erabi_broker *broker)
     return r;
 }
 
-static int load_isolated(void *user, const char *key, struct erabi_slice value)
+static int load_early(void *user, const char *key, struct erabi_slice value)
 {
+    if (strcmp(key, ERABI_CLOCK_STATE) == 0)
+        erabi_clock_load(user, value);
     if (strcmp(key, ERABI_STATE_ISOLATED) == 0)
         erabi_isolate_restore(user, value);
     return 0;
@@ -311,7 +294,7 @@ static int load_isolated(void *user, const char *key, struct erabi_slice value)
 /* What must be known before anything listens. */
 static int load_first(struct erabi_broker *broker)
 {
-    struct erabi_journal_load load = {.on_state = load_isolated, .user = broker};
+    struct erabi_journal_load load = {.on_state = load_early, .user = broker};
     return erabi_journal_load(broker->journal, erabi_now_ms(&broker->loop), &load);
 }
 
@@ -334,6 +317,9 @@ static int load_policies(struct erabi_broker *broker)
 
 static int start_network(struct erabi_broker *broker)
 {
+    int r = load_first(broker);
+    if (r < 0)
+        return r;
     erabi_audit_set_time(broker->audit, erabi_now_ms(&broker->loop), broker->loop.mono_ms);
     uv_check_init(broker->uv, &broker->flush);
     broker->flush.data = broker;
@@ -342,9 +328,7 @@ static int start_network(struct erabi_broker *broker)
     erabi_audit_on_head(broker->audit, on_head, broker);
     erabi_record_admin(broker->audit, "start", broker->owner.party, "done");
     erabi_reload_record_start(broker);
-    int r = load_policies(broker);
-    if (r == 0)
-        r = load_first(broker);
+    r = load_policies(broker);
     if (r == 0)
         r = erabi_network_start(broker);
     if (r == 0)
@@ -352,6 +336,8 @@ static int start_network(struct erabi_broker *broker)
     struct erabi_journal_load load = {load_pending, load_mark, load_revoked, load_state, broker, load_member};
     if (r == 0)
         r = erabi_journal_load(broker->journal, erabi_now_ms(&broker->loop), &load);
+    if (r == 0)
+        erabi_clock_loaded(broker);
     return r == 0 ? open_admin(broker) : r;
 }
 
@@ -363,7 +349,7 @@ int erabi_broker_start(struct erabi_broker *broker, uv_loop_t *uv, const struct 
         return -ENOMEM;
     int r = read_files(broker, options->config);
     if (r == 0)
-        r = erabi_loop_init(&broker->loop, uv, 0, on_tick, on_time, broker);
+        r = erabi_loop_init(&broker->loop, uv, on_tick, on_time, broker);
     if (r < 0)
         return r;
     broker->loop_up = true;

@@ -84,7 +84,9 @@ struct erabi_broker {
     uint8_t file_hash[ERAB_HASH_SIZE], profile_hash[ERAB_HASH_SIZE]; /* of the configuration in use */
     bool revocations_owed; /* one is not on disk: all are written again each second until it takes them */
     bool revoking;         /* by an operator who waits for it */
-    uint64_t floor_ms; /* wall clock last persisted */
+    uint64_t clock_kept_ms; /* monotonic: the clock was last persisted */
+    bool clock_deciding;    /* a decision about it is on its way to the disk */
+    bool clock_told;        /* that it has jumped */
     struct erabi_change *changes; /* waiting for the journal */
     char verb_error[256];         /* what an admin verb's answer borrows */
     int closing; /* parts that still close */
@@ -154,6 +156,18 @@ const json_t *erabi_operator_request(struct erabi_broker *broker, struct erabi_s
 void erabi_operator_record(struct erabi_broker *broker, const char *act, const char *object, const char *verdict,
                            const struct erabi_statement *s);
 void erabi_operators_load(struct erabi_broker *broker, const char *name, struct erabi_slice value);
+
+/* After a decision about the clock: nobody's mark is ahead of it. */
+void erabi_operators_rewind(struct erabi_broker *broker);
+
+/* clock.c: the wall clock never starts below what it was, nor follows a jump that nobody accepted. */
+#define ERABI_CLOCK_STATE "clock-floor"
+void erabi_clock_load(struct erabi_broker *broker, struct erabi_slice value);
+void erabi_clock_loaded(struct erabi_broker *broker); /* after all else of the journal */
+void erabi_clock_tick(struct erabi_broker *broker);
+json_t *erabi_verb_clock_show(void *user, const json_t *request, const char **error);
+json_t *erabi_verb_clock_accept(void *user, const json_t *request, const char **error);
+json_t *erabi_verb_clock_reject(void *user, const json_t *request, const char **error);
 
 /* revocations.c */
 void erabi_revocation_persist(void *broker, const char *party);

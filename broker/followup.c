@@ -8,7 +8,7 @@ static void left(struct erabi_pipeline *pipeline, struct erabi_delivery *deliver
                  const char *section, const char *detail)
 {
     const struct erab_header *h = &delivery->parcel->header;
-    if (reason == ERAB_REASON_EXPIRED)
+    if (reason == ERAB_REASON_EXPIRED && !pipeline->voiding) /* else nobody failed to answer */
         erabi_breakers_expired(pipeline, delivery);
     if (erab_type_lane(h->type) == ERAB_LANE_TELEMETRY) {
         struct erabi_target *source = erabi_receipts_back(pipeline, h->from, delivery->party);

@@ -80,6 +80,17 @@ static int take_once(struct erabi_broker *broker, const struct erabi_statement *
     return 0;
 }
 
+void erabi_operators_rewind(struct erabi_broker *broker)
+{
+    uint64_t now = erabi_now_ms(&broker->loop);
+    for (size_t i = 0; i < broker->n_marks; i++) {
+        if (broker->marks[i].at_ms <= now + ERAB_CLOCK_AHEAD_MS)
+            continue;
+        broker->marks[i].at_ms = now;
+        keep(broker, &broker->marks[i], false);
+    }
+}
+
 bool erabi_operator_statement(struct erabi_broker *broker, struct erabi_statement *s, const json_t *request,
                               const char *act, uint64_t now_ms, const char **error)
 {

@@ -155,7 +155,7 @@ uint64_t erabi_pipeline_next_seq(struct erabi_pipeline *pipeline, const char *to
 bool erabi_pipeline_ready(const struct erabi_pipeline *pipeline)
 {
     return erabi_journal_writable(pipeline->journal) && !erabi_audit_failed(pipeline->audit) &&
-           !pipeline->loop->clock.jumped;
+           !pipeline->loop->clock.jumped && !pipeline->loop->clock.held;
 }
 
 int erabi_pipeline_restore_mark(struct erabi_pipeline *pipeline, const struct erabi_journal_mark *row)
@@ -176,7 +176,7 @@ int erabi_pipeline_restore_mark(struct erabi_pipeline *pipeline, const struct er
         return -ENOMEM;
     known->state = row->state;
     known->reason = row->reason;
-    known->cancelled = row->cancelled;
+    known->cancelled = row->cancelled || erabi_pipeline_voided(pipeline, &header);
     const struct erabi_registry_party *from = erabi_registry_party(pipeline->registry, row->from);
     if (from)
         erabi_known_charge(&pipeline->known, known, from->index);
@@ -255,7 +255,7 @@ int erabi_pipeline_restore(struct erabi_pipeline *pipeline, const struct erabi_j
     if (!parcel)
         return -ENOMEM;
     int r = 0;
-    bool expired = header.expires_at_ms <= erabi_now_ms(pipeline->loop);
+    bool expired = header.expires_at_ms <= erabi_now_ms(pipeline->loop) || erabi_pipeline_voided(pipeline, &header);
     if (target && !expired) {
         const struct erabi_registry_party *from = erabi_registry_party(pipeline->registry, header.from);
         enum erab_interface interface = erabi_profile_pair(pipeline->profile, from->role, to->role).interface;

@@ -58,7 +58,7 @@ static enum step step_deadline(struct passage *p)
 {
     const struct erab_header *h = &p->header;
     uint64_t now = erabi_now_ms(p->pipeline->loop);
-    if (h->expires_at_ms <= now)
+    if (h->expires_at_ms <= now || erabi_pipeline_voided(p->pipeline, h))
         return refuse(p, ERAB_REASON_EXPIRED, "", "");
     if (h->issued_at_ms > now + ERAB_CLOCK_AHEAD_MS)
         return refuse(p, ERAB_REASON_NOT_YET, "", "issued in the future: compare the clocks");

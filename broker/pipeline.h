@@ -60,6 +60,8 @@ struct erabi_pipeline {
     size_t passages;
     size_t n_saying;   /* targets whose applications have said what they take (takers.c) */
     uint64_t isolated; /* bits 1 << enum erab_interface: nothing passes there */
+    uint64_t void_ms;  /* commands issued before this count as expired: then the clock was set back */
+    bool voiding;      /* that happens now, or was not done to its end before a restart: to all of them */
     /* A PartyCard addressed to the owner is the broker's to take: may it be, and taking it once it is on disk. */
     enum erab_reason (*check_card)(void *user, const struct erabi_attachment *source, const struct erab_header *header,
                                    const Erab__V1__PartyCard *card);
@@ -104,6 +106,9 @@ void erabi_pipeline_swap(struct erabi_swap *swap, struct erabi_pipeline *pipelin
                          void (*cut)(void *user, struct erabi_target *target), void *user);
 /* An interface is isolated from now on, or joined again; what waits for links of it is told to its senders. */
 void erabi_pipeline_isolate(struct erabi_pipeline *pipeline, enum erab_interface interface, bool isolated);
+/* voided.c: is this a command of a time that counts no more; and: from now on that is true of all accepted so far. */
+bool erabi_pipeline_voided(const struct erabi_pipeline *pipeline, const struct erab_header *header);
+void erabi_pipeline_void(struct erabi_pipeline *pipeline, uint64_t now_ms);
 /* One envelope of a bound session. */
 void erabi_pipeline_receive(struct erabi_pipeline *pipeline, struct erabi_session *session,
                             const struct erab_header *header, const struct erabi_envelope *envelope);

@@ -10,7 +10,7 @@
 enum exit_code { EXIT_DONE = 0, EXIT_REFUSED = 1, EXIT_USAGE = 2, EXIT_UNREACHABLE = 3 };
 
 struct cli {
-    bool json, help, version, exercise;
+    bool json, help, version, exercise, lower;
     int n; /* words after the verb */
     char **words;
     /* options, NULL when not given */
@@ -90,6 +90,9 @@ json_t *cli_hub_of(const struct cli *cli, int *code);
 int cli_breaker_list(const struct cli *cli);
 int cli_breaker_trip(const struct cli *cli);
 int cli_breaker_close(const struct cli *cli);
+int cli_clock_show(const struct cli *cli);
+int cli_clock_accept(const struct cli *cli);
+int cli_clock_reject(const struct cli *cli);
 int cli_plugin_sign(const struct cli *cli);
 int cli_plugin_list(const struct cli *cli);
 int cli_plugin_check(const struct cli *cli);

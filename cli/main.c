@@ -58,6 +58,12 @@ const struct cli_verb cli_verbs[] = {
      "stop one link until `breaker close`, also over restarts"},
     {"breaker", "close", 3, 3, cli_breaker_close, "breaker close PARTY INTERFACE PARTY --socket SOCKET [--operator FILE]",
      "let a link be used again"},
+    {"clock", "show", 0, 0, cli_clock_show, "clock show --socket SOCKET",
+     "the broker's clock beside the system's, and what becomes of the difference"},
+    {"clock", "accept", 0, 0, cli_clock_accept, "clock accept --socket SOCKET [--operator FILE] [--lower]",
+     "take the system's time; with --lower also back, then commands accepted so far count as expired"},
+    {"clock", "reject", 0, 0, cli_clock_reject, "clock reject --socket SOCKET [--operator FILE]",
+     "go on with the broker's own time while the system's clock is ahead"},
     {"send", NULL, 2, 66, cli_send,
      "send TO TYPE [FIELD=VALUE...] --identity FILE --endpoint ENDPOINT --server-key HEX --hub PARTY [--body FILE]\n"
      "      [--from PARTY] [--category CATEGORY] [--expires SECONDS] [--until STATE] [--parent ID:HASH] [--exercise]\n"

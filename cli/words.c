@@ -33,6 +33,7 @@ const struct cli_option cli_options[] = {
     {"--identity", "FILE", NULL, "a key file", TEXT(identity)},
     {"--key", "HEX", NULL, "the signing key of a log's owner", TEXT(key)},
     {"--kind", "KIND", "self uplink", "of the newcomer's connection", TEXT(kind)},
+    {"--lower", NULL, NULL, "also when the broker's clock goes back by it", TEXT(lower)},
     {"--operator", "FILE", NULL, "an operator's key file", TEXT(operator)},
     {"--overlap", "SECONDS", NULL, "how long the old key holds beside the new one", TEXT(overlap)},
     {"--parent", "ID:HASH", NULL, "the message from which this one follows", TEXT(parent)},

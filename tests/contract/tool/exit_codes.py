@@ -47,6 +47,9 @@ def refused(s):
         "breaker list": None,  # as well
         "breaker trip": ["breaker", "trip", "alder", "r3", "birch", *hana, *at],
         "breaker close": ["breaker", "close", "alder", "r9", "birch", *hana, *at],
+        "clock show": None,  # as well
+        "clock accept": ["clock", "accept", "--operator", s.net.keys.path("alder"), *at],
+        "clock reject": ["clock", "reject", "--operator", s.net.keys.path("alder"), *at],
         "health": None,  # a broker that is not ready is in the goldens
         "send": ["send", "stranger", "dispatch", *ORDER, *s.way("rest.app", "local")],
         "watch": ["watch", *s.way("retail", "r3"), "--timeout", "20"],  # its key has no business on this listener
@@ -59,7 +62,8 @@ def misused():
     return [["key", "rotate", "a", "b"], ["key", "rotate", "r3", "f", "--socket", "s", "--overlap", "0"],
             ["party", "list"], ["party", "list", "--state", "gone", "--socket", "s"], ["party", "invite", "x", "f", "--role", "queen", "--firm", "f", "--socket", "s"],
             ["party", "invite", "x", "f", "--role", "ra", "--firm", "f", "--socket", "s", "--hours", "0"],
-            ["config", "reload"], ["isolate", "r1"], ["join", "r1"], ["breaker", "list"],
+            ["config", "reload"], ["isolate", "r1"], ["join", "r1"], ["breaker", "list"], ["clock", "show"], ["clock", "accept"],
+            ["clock", "reject"], ["clock", "reject", "--lower", "--socket", "s"],
             ["audit", "verify", "x", "--key", "abc"], ["plugin", "check", __file__, "no-equals"], ["completion", "tcsh"],
             ["help", "me"], ["send", "x", "dispatch"], ["watch"], ["send", "X!", "dispatch", *way],
             ["send", "x", "song", *way], ["send", "x", "opt", "--category", "secret", *way],
@@ -93,6 +97,8 @@ def unreachable(s):
         "enroll": ["enroll", s.path("cedar.invitation"), s.path("cedar.key")],
         "config reload": ["config", "reload", *none], "isolate": ["isolate", "r1", *none], "join": ["join", "r1", *none],
         "health": ["health", s.path("none")],
+        "clock show": ["clock", "show", *none], "clock accept": ["clock", "accept", *hana, *none],
+        "clock reject": ["clock", "reject", *hana, *none],
         "party invite": ["party", "invite", "x", s.path("i"), "--role", "ra", "--firm", "f", *hana, *none],
         "party list": ["party", "list", *none], "party show": ["party", "show", "x", *none],
         "party approve": ["party", "approve", "x", *hana, *none], "party deny": ["party", "deny", "x", *hana, *none],

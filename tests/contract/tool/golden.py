@@ -50,8 +50,9 @@ class Goldens:
                               (r"\b[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[0-9a-f]{4}-[0-9a-f]{12}\b", "ID"),
                               (r"\b[0-9a-f]{32}\b", "LOG"), (r"127\.0\.0\.1:\d+", "127.0.0.1:PORT"),
                               (r'(?<="seq": )\d+', "NUMBER"), (r"\b1[6-9]\d{11}\b", "TIME"), (r'\b0\.1\.\d+\b', "VERSION"),
-                              (r'("(?:connections|packets_in|packets_out|refused|for_s|retry_in_s|records|heads|witnessed'
-                               r'|serial)": )\d+', r"\1N"),
+                              (r'("(?:connections|packets_in|packets_out|refused|for_s|retry_in_s|records|heads|witnessed|ahead_ms'
+                               r'|serial)": )-?\d+', r"\1N"),
+                              (r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ", "DATE"),
                               (r"connections: \d+; packets: \d+ in, \d+ out, \d+ refused", "connections: N; packets: N"),
                               (r"\d+ (records|heads|confirmed)", r"N \1"), (r"\+\d+ +(\d)", r"+N \1"),
                               (r"(operator) +\d+ +\d+( +\d)", r"\1 N N\2")):
@@ -149,6 +150,8 @@ def running(g, s):
     g("breaker_list", "breaker", "list", *at)
     g("breaker_close", "breaker", "close", "alder", "r3", "coordinator.rest", *hana, *at)
     g("breaker_list_none", "breaker", "list", *at)
+    for verb in ("show", "accept", "reject"):
+        g(f"clock_{verb}", "clock", verb, *([] if verb == "show" else hana), *at)
     g("isolate", "isolate", "r2", *at)
     g("isolate_unknown", "isolate", "r9", *at)
     g("join", "join", "r2", *at)
