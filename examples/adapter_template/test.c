@@ -61,8 +61,9 @@ int main(void)
     static const char *const parties[] = {"battery", NULL};
     static const struct erab_config_value values[] = {{.name = "gateway", .text = "home.gw"},
                                                       {.name = "report_s", .text = "10", .integer = 10},
-                                                      {.name = "limit_w", .text = "3000", .integer = 3000}};
-    const struct erab_config config = {.size = sizeof config, .n = 3, .values = values};
+                                                      {.name = "limit_w", .text = "3000", .integer = 3000},
+                                                      {.name = "masked_for", .text = "r5"}};
+    const struct erab_config config = {.size = sizeof config, .n = 4, .values = values};
     const struct erab_fake_ways ways = {.size = sizeof ways, .on_log = on_log, .on_publish = on_publish};
     const struct erab_adapter *adapter = erab_module()->adapters[0];
     struct erab_error error = {.size = sizeof error};
