@@ -343,10 +343,12 @@ static bool packet_take(struct packet *packet, enum erab_lane_group group, struc
         packet->n++;
         return true;
     }
-    if (!packet_flush(packet, group, connection) || erabi_packet_add(&packet->w, &parcel->envelope) < 0)
+    /* What a new packet holds goes out for certain: nothing is begun that the connection has no time for. */
+    if (!packet_flush(packet, group, connection) || erabi_connection_queued(connection) >= CONNECTION_BUSY ||
+        erabi_packet_add(&packet->w, &parcel->envelope) < 0)
         return false;
     packet->n = 1;
-    return erabi_connection_queued(connection) < CONNECTION_BUSY;
+    return true;
 }
 
 /* What becomes of a message that was just written: commands and control messages wait for their answer. */

@@ -7,8 +7,8 @@
 #include <sodium.h>
 #include <zmq.h>
 
+#include "bare.h"
 #include "base/cursor.h"
-#include "link.h"
 
 #define IDS_MAX 20000u
 

@@ -9,15 +9,13 @@
 
 #include <openssl/ssl.h>
 
+#include <erab/identity.h>
+
+#include "bare.h"
 #include "transport/curve.h"
 #include "wire/wire.h"
 
 enum kind { OURS, BARE, NATS, MQTT };
-
-/* Frames of the bare ROUTER: a number to send to, 12 bytes unused, the body. */
-#define BARE_HEAD  16
-#define BARE_HELLO UINT32_C(0xFFFFFFFF) /* "I am number ..."; answered by one byte */
-#define BARE_ALL   UINT32_C(0xFFFFFFFE)
 
 struct world;
 
