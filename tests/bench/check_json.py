@@ -25,6 +25,8 @@ def of_row(r):
     if r["meets"] not in ("aim", "bar", "no"):
         out.append(f"{name}: meets is {r['meets']}")
     out += [f"{name}: {k} is no number" for k, v in r["peers"].items() if not isinstance(v, (int, float))]
+    if out:
+        return out
     for k in ("ours", *r["peers"]):
         low_high = r["spread"].get(k)
         value = r["ours"] if k == "ours" else r["peers"][k]

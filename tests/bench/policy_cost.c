@@ -20,17 +20,25 @@ static void on_done(void *user, const struct erabi_policy_answer *answer)
 {
 }
 
-static double measure(struct erabi_policy_engine *engine, const struct erab_policy_request *request)
+/* One message a day, always at the same hour: within all budgets and windows. */
+static double measure(struct erabi_policy_engine *engine, struct erab_policy_request *request,
+                      Erab__V1__DeviceCommand *command)
 {
     struct erabi_policy_answer answer;
-    uint64_t begin = mono_ns(), n = 0; /* one message a second: within all budgets */
+    uint64_t begin = mono_ns(), n = 0;
     while (mono_ns() - begin < 300000000)
-        for (int i = 0; i < 1000; i++, n++)
+        for (int i = 0; i < 1000; i++, n++) {
+            if (command) {
+                request->now_ms += 86400000;
+                command->start_ms = request->now_ms;
+                command->end_ms = request->now_ms + 3600000;
+            }
             if (erabi_policy_judge(engine, request, 1000 * (n + 1), on_done, NULL, &answer) != 0 ||
                 answer.verdict.vote != ERAB_ALLOW) {
                 fprintf(stderr, "policy_cost: %s does not allow it: %s\n", answer.policy, answer.verdict.detail);
                 return -1;
             }
+        }
     return (double)(mono_ns() - begin) / 1e3 / (double)n;
 }
 
@@ -60,7 +68,7 @@ int main(int argc, char **argv)
                                           .body = &command.base, .interface = ERAB_IF_R5, .from_role = ERAB_ROLE_GATEWAY,
                                           .to_role = ERAB_ROLE_DEVICE, .from = header.from, .to = header.to,
                                           .is_signed = true, .now_ms = now, .body_size = 40};
-    double order = measure(&engine, &request);
+    double order = measure(&engine, &request, &command);
     Erab__V1__TelemetryPoint point = ERAB__V1__TELEMETRY_POINT__INIT, *points[] = {&point};
     Erab__V1__Telemetry telemetry = ERAB__V1__TELEMETRY__INIT;
     char resource[] = "battery-01";
@@ -76,7 +84,8 @@ int main(int argc, char **argv)
     request.from_role = ERAB_ROLE_DEVICE;
     request.to_role = ERAB_ROLE_GATEWAY;
     request.is_signed = false;
-    double measured = measure(&engine, &request);
+    request.now_ms = now;
+    double measured = measure(&engine, &request, NULL);
     printf("{\"order_us\": %.3f, \"telemetry_us\": %.3f}\n", order, measured);
     erabi_policy_engine_deinit(&engine);
     erabi_config_free(config);

@@ -51,7 +51,7 @@ class Bench:
         words = [f"{k}={v}" for k, v in settings.items()]
         return self.json("load", mode, server.name, str(server.port), server.secret, str(server.child.pid), *words)
 
-    def turns(self, systems, once, what, most=99, classes=None):
+    def turns(self, systems, once, what, most=99):
         """Every system once in each round, each time a fresh server; who begins changes from round to round."""
         results = {s: [] for s in systems}
         rounds = min(self.rounds, most)
@@ -59,7 +59,7 @@ class Bench:
             self.say(f"{what}, round {i + 1} of {rounds}")
             turn = i % len(systems)
             for system in systems[turn:] + systems[:turn]:
-                with (classes or servers.CLASSES)[system](self) as server:
+                with servers.CLASSES[system](self) as server:
                     results[system].append(once(server))
         return results
 

@@ -110,12 +110,6 @@ class Ours(Server):
         self.port = int(self.log().split("tcp://127.0.0.1:")[1].split()[0])
 
 
-class Many(Ours):
-    """With parties for the largest fan-out."""
-
-    members = 4000
-
-
 class Bare(Server):
     name = "bare"
 
