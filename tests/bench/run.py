@@ -132,6 +132,13 @@ def parse():
     return options
 
 
+def write(path, report):
+    with open(path + ".new", "w", encoding="utf-8") as f:
+        json.dump(report, f, indent=1)
+        f.write("\n")
+    os.replace(path + ".new", path)
+
+
 def main():
     options = parse()
     most = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
@@ -142,18 +149,17 @@ def main():
     facts["load_at_end"] = list(os.getloadavg())
     report = {"machine": facts, "quick": bench.quick, "rounds": bench.rounds, "rows": found, "failed": failed}
     os.makedirs(options.out, exist_ok=True)
-    if options.plots:
+    path = os.path.join(options.out, "bench.json")
+    write(path, report)
+    if options.plots:  # they take as long again: what is measured is safe by now
         import plots  # needs matplotlib
         try:
             report["plots"] = plots.draw(bench, options.out)
         except (servers.Failed, OSError, subprocess.SubprocessError) as e:
             failed.append({"row": "plots", "error": str(e)})
             bench.say(f"  plots: {e}")
+        write(path, report)
     complaints = check_json.complaints(report)
-    path = os.path.join(options.out, "bench.json")
-    with open(path, "w", encoding="utf-8") as f:
-        json.dump(report, f, indent=1)
-        f.write("\n")
     shutil.rmtree(bench.folder, ignore_errors=True)
     print(f"\n{facts['cores']} cores, {facts['cpu']}, Linux {facts['kernel']}, load at start {facts['load_at_start'][0]:.2f}\n")
     print(table(found))
