@@ -22,6 +22,9 @@ erab_missing_packages() {
   command -v npm >/dev/null 2>&1 || echo npm
 }
 
+# Besides, for scripts/bench: the peers it measures against, and what draws its plots.
+erab_bench_packages=(nats-server mosquitto libssl-dev python3-matplotlib)
+
 erab_install_packages() {
   local missing=() root=()
   mapfile -t missing < <(erab_missing_packages)
@@ -66,6 +69,20 @@ erab_setup() {
     return 1
   fi
   erab_install_packages && erab_install_npm "$top"
+}
+
+# Installing a server must not start it: while apt-get runs, Debian's policy-rc.d says no, unless there is one already.
+erab_setup_bench() {
+  local policy=/usr/sbin/policy-rc.d made=0 result=0 as=()
+  erab_packages+=("${erab_bench_packages[@]}")
+  [ -n "$(erab_missing_packages)" ] || return 0
+  [ "$(id -u)" -eq 0 ] || as=(sudo)
+  if [ ! -e "$policy" ]; then
+    printf '#!/bin/sh\nexit 101\n' | "${as[@]}" tee "$policy" >/dev/null && "${as[@]}" chmod 755 "$policy" && made=1
+  fi
+  erab_install_packages || result=1
+  [ "$made" -eq 0 ] || "${as[@]}" rm -f "$policy"
+  return "$result"
 }
 
 if [ "${BASH_SOURCE[0]}" = "$0" ]; then

@@ -16,6 +16,7 @@
 struct erabi_connection {
     unsigned packets, envelopes;
     enum erab_type first;
+    size_t each, queued; /* what each packet leaves in its queue */
 };
 
 int erabi_connection_send(struct erabi_connection *c, const uint8_t *packet, size_t size)
@@ -31,12 +32,13 @@ int erabi_connection_send(struct erabi_connection *c, const uint8_t *packet, siz
         c->first = header.type;
     c->packets++;
     c->envelopes += (unsigned)n;
+    c->queued += c->each;
     return 0;
 }
 
 size_t erabi_connection_queued(const struct erabi_connection *c)
 {
-    return 0;
+    return c->queued;
 }
 
 static struct erabi_target target;
@@ -252,11 +254,26 @@ static void only_what_was_chosen_is_dropped(void **state)
     assert_int_equal(target.queues[ERABI_QUEUE_RECEIPT].n, 0);
 }
 
+static void each_is_written_once_when_the_connection_becomes_busy(void **state)
+{
+    connection.each = 1 << 20;
+    erabi_target_bind(&target, ERAB_LANES_TELEMETRY, &connection);
+    for (unsigned i = 0; i < 600; i++)
+        assert_int_equal(push(ERAB_TELEMETRY, 100, 1, NULL), 0);
+    for (unsigned i = 0; i < 10; i++) {
+        connection.queued = 0;
+        erabi_target_pump(&target, NOW, NOW);
+    }
+    assert_int_equal(connection.envelopes, 600);
+    assert_int_equal(target.queues[ERABI_QUEUE_TELEMETRY].n, 0);
+}
+
 #define T(f) cmocka_unit_test_setup_teardown(f, fresh, gone)
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        T(each_is_written_once_when_the_connection_becomes_busy),
         T(a_full_control_queue_leaves_room_for_commands_and_receipts),
         T(a_full_command_queue_leaves_room_for_the_others),
         T(telemetry_sheds_its_oldest_and_says_so),
