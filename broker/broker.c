@@ -1,7 +1,6 @@
 #include "broker.h"
 
 #include <errno.h>
-#include <limits.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -198,24 +197,6 @@ static void on_tick(void *user)
     erabi_network_tick(broker);
 }
 
-static int open_stores(struct erabi_broker *broker)
-{
-    const struct erabi_config *config = broker->config;
-    char path[PATH_MAX], error[256] = "";
-    if (snprintf(path, sizeof(path), "%s/journal.db", config->state_dir) >= (int)sizeof(path))
-        return complain(broker, config->state_dir, -ENAMETOOLONG);
-    int r = erabi_journal_open(&broker->journal, broker->uv, path, config->limits.journal_queue, error, sizeof(error));
-    if (r < 0) {
-        erabi_broker_say(broker, "journal: %s", error);
-        return r;
-    }
-    r = erabi_audit_open(&broker->audit, config->audit, broker->owner.sign_secret, config->heads.every, error,
-                         sizeof(error));
-    if (r < 0)
-        erabi_broker_say(broker, "audit log: %s", error);
-    return r;
-}
-
 static int build_pipeline(struct erabi_broker *broker)
 {
     int r = erabi_registry_new(&broker->registry, broker->config, broker->owner.sign_public, persist_revocation, broker);
@@ -390,7 +371,7 @@ int erabi_broker_start(struct erabi_broker *broker, uv_loop_t *uv, const struct 
     if (r < 0)
         return r;
     broker->loop_up = true;
-    r = open_stores(broker);
+    r = erabi_stores_open(broker);
     if (r == 0)
         r = build_pipeline(broker);
     if (r == 0)

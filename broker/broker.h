@@ -100,6 +100,9 @@ bool erabi_broker_other_key(const uint8_t said[ERAB_KEY_SIZE], const uint8_t key
 /* A part that was waited for at the stop has ended. */
 void erabi_broker_part_closed(void *broker);
 
+/* stores.c: opens journal and audit log. */
+int erabi_stores_open(struct erabi_broker *broker);
+
 /* reload.c: reads the configuration anew, on a thread of libuv's pool; takes over all of it or nothing. */
 void erabi_broker_reload(struct erabi_broker *broker);
 /* BLAKE2b-256 of a file. 0 or a negative errno. */

@@ -34,6 +34,7 @@ static json_t *health(void *user, const json_t *request, const char **error)
     erabi_transport_stats(broker->transport, &stats);
     const char *why = broker->loop.clock.jumped                    ? "clock"
                       : erabi_audit_failed(broker->audit)          ? "audit"
+                      : erabi_journal_damaged(broker->journal)     ? "journal-damaged"
                       : !erabi_journal_writable(broker->journal)   ? "storage"
                                                                    : "";
     json_t *peers = json_array();
