@@ -9,6 +9,7 @@
 #include <sodium.h>
 
 #include "record.h"
+#include "restored.h"
 
 void erabi_broker_say(void *user, const char *format, ...)
 {
@@ -186,6 +187,7 @@ static void on_tick(void *user)
         broker->has_head = false;
         erabi_heads_send(&broker->pipeline, &broker->head);
     }
+    erabi_restored_tell(broker, false);
     keep_clock_floor(broker);
     keep_revocations(broker);
     erabi_policy_tick(&broker->policies, broker->loop.mono_ms, erabi_now_ms(&broker->loop));
@@ -218,7 +220,8 @@ static int build_pipeline(struct erabi_broker *broker)
                                                .policies = &broker->policies,
                                                .journal = broker->journal,
                                                .audit = broker->audit,
-                                               .owner = &broker->owner};
+                                               .owner = &broker->owner,
+                                               .issued_after_ms = broker->pipeline_floor_ms};
     const struct erabi_registry_party *owner = erabi_registry_owner(broker->registry);
     broker->pipeline.self = (struct erabi_attachment){.kind = ERABI_ATTACH_LOCAL,
                                                       .party = owner->index,
@@ -346,7 +349,9 @@ static int start_network(struct erabi_broker *broker)
     erabi_audit_on_head(broker->audit, on_head, broker);
     erabi_record_admin(broker->audit, "start", broker->owner.party, "done");
     erabi_reload_record_start(broker);
-    int r = load_policies(broker);
+    int r = erabi_stores_settle(broker);
+    if (r == 0)
+        r = load_policies(broker);
     if (r == 0)
         r = load_first(broker);
     if (r == 0)
@@ -411,6 +416,7 @@ static void on_network_closed(struct erabi_broker *broker)
 {
     if (broker->network_up) {
         erabi_record_admin(broker->audit, "stop", broker->owner.party, "done");
+        erabi_restored_tell(broker, true);
         uv_close((uv_handle_t *)&broker->flush, NULL);
     }
     if (broker->policies_up)

@@ -5,7 +5,7 @@
 #include <string.h>
 
 #include "broker.h"
-#include "record.h"
+#include "restored.h"
 
 static void on_finding(void *user, const char *text)
 {
@@ -43,5 +43,16 @@ int erabi_stores_open(struct erabi_broker *broker)
                          error, sizeof(error));
     if (r < 0)
         erabi_broker_say(broker, "audit log: %s", error);
+    return r < 0 ? r : erabi_restored_judge(broker);
+}
+
+int erabi_stores_settle(struct erabi_broker *broker)
+{
+    erabi_restored_tell(broker, true);
+    int r = erabi_audit_flush(broker->audit, true);
+    if (r == 0)
+        r = erabi_journal_settle(broker->journal);
+    if (r < 0)
+        erabi_broker_say(broker, "journal and audit log: %s", strerror(-r));
     return r;
 }

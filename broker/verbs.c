@@ -76,6 +76,8 @@ const struct erabi_admin_verb erabi_verbs[] = {
     {"isolate", erabi_verb_isolate},
     {"join", erabi_verb_join},
     {"isolated", erabi_verb_isolated},
+    {"journal-backup", erabi_verb_journal_backup},
+    {"journal-status", erabi_verb_journal_status},
     {"config-reload", erabi_verb_reload},
     {"config-status", erabi_verb_reload_status},
     {NULL, NULL},

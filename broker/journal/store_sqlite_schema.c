@@ -233,7 +233,11 @@ int erabi_store_prepare(struct erabi_store *s, const char *owner, enum erabi_sto
     r = read_head(s);
     if (r == 0)
         r = erabi_store_watch(s->db);
-    return r < 0 ? r : check_owner(s, owner, why);
+    if (r == 0)
+        r = check_owner(s, owner, why);
+    if (r == 0 && owner && !s->head.owner[0]) /* made by the tool: it is taken over, and kept with the next commit */
+        erabi_copy_text(s->head.owner, sizeof(s->head.owner), owner);
+    return r;
 }
 
 static char *schema_text(sqlite3 *db)
