@@ -22,6 +22,7 @@ struct erabi_journal {
     struct erabi_journal_head_file kept; /* as well */
     struct erabi_store_copy *copy;       /* as well: being made */
     struct erabi_op *copy_op;            /* as well */
+    struct erabi_ops owed; /* as well: of messages that are settled, while nothing can be written */
     uv_async_t async;
     struct erabi_worker *worker; /* NULL until the first operation */
     pthread_mutex_t lock;
@@ -66,21 +67,57 @@ static int keep_head(struct erabi_journal *j)
     return r;
 }
 
+static void finish(struct erabi_journal *j, struct erabi_ops *list)
+{
+    pthread_mutex_lock(&j->lock);
+    for (struct erabi_op *op; (op = erabi_ops_pop(list));)
+        erabi_ops_push(&j->finished, op);
+    pthread_mutex_unlock(&j->lock);
+    uv_async_send(&j->async);
+}
+
+/* What says that a message is settled is nobody's to repeat: lost, it would be sent again after a restart. */
+static bool settles(enum erabi_op_kind kind)
+{
+    return kind == OP_OUT_DONE || kind == OP_ANSWER || kind == OP_CANCELLED || kind == OP_MEMBER || kind == OP_MEMBERS_DONE;
+}
+
+/* Nothing of the group was kept: told, or owed until it can be. */
+static void give_up(struct erabi_journal *j, struct erabi_ops *group)
+{
+    struct erabi_ops told = {0};
+    for (struct erabi_op *op; (op = erabi_ops_pop(group));) {
+        op->result = -EIO;
+        erabi_ops_push(settles(op->kind) ? &j->owed : &told, op);
+    }
+    *group = told;
+}
+
+/* In the order in which it came. */
+static int pay(struct erabi_journal *j)
+{
+    int r = j->owed.n ? commit_group(j->store, &j->owed) : 0;
+    if (r == 0 && j->owed.n)
+        finish(j, &j->owed);
+    return r;
+}
+
 /* After a failure only a probe is tried: what was queued meanwhile may rest on rows that were never kept. */
 static void run_probe(struct erabi_journal *j, struct erabi_ops *group)
 {
     int r = -EIO;
-    for (struct erabi_op *op = group->first; op; op = op->next) {
-        op->result = -EIO;
+    for (const struct erabi_op *op = group->first; op; op = op->next) {
         if (op->kind != OP_PROBE)
             continue;
         struct erabi_op copy = *op;
         copy.next = NULL;
         r = commit_group(j->store, &(struct erabi_ops){&copy, &copy, 1});
-        if (r == 0)
-            r = keep_head(j);
-        op->result = r;
     }
+    give_up(j, group);
+    if (r == 0)
+        r = pay(j);
+    if (r == 0)
+        r = keep_head(j);
     if (r == 0)
         atomic_store(&j->failed, false);
 }
@@ -91,20 +128,13 @@ static void run_group(struct erabi_journal *j, struct erabi_ops *group)
         run_probe(j, group);
         return;
     }
-    int r = commit_group(j->store, group);
-    for (struct erabi_op *op = group->first; op; op = op->next)
-        op->result = r;
-    if (r < 0)
+    if (commit_group(j->store, group) < 0) {
         atomic_store(&j->failed, true);
-}
-
-static void finish(struct erabi_journal *j, struct erabi_ops *list)
-{
-    pthread_mutex_lock(&j->lock);
-    for (struct erabi_op *op; (op = erabi_ops_pop(list));)
-        erabi_ops_push(&j->finished, op);
-    pthread_mutex_unlock(&j->lock);
-    uv_async_send(&j->async);
+        give_up(j, group);
+        return;
+    }
+    for (struct erabi_op *op = group->first; op; op = op->next)
+        op->result = 0;
 }
 
 static void begin_copy(struct erabi_journal *j, struct erabi_op *op)
@@ -160,6 +190,9 @@ static bool work(void *user)
 static void on_ended(void *user)
 {
     struct erabi_journal *j = user;
+    if (j->owed.n && pay(j) == 0)
+        keep_head(j);
+    finish(j, &j->owed);
     pthread_mutex_lock(&j->lock);
     j->drained = true;
     uv_async_send(&j->async); /* under the lock: who sees `drained` may free all of this */
@@ -319,9 +352,17 @@ int erabi_journal_put(struct erabi_journal *j, const struct erabi_journal_entry 
     return enqueue(j, op);
 }
 
+/* Of what settles a message: it is taken also while nothing can be written. */
+static int room_to_settle(const struct erabi_journal *j)
+{
+    if (j->damaged || j->closing)
+        return -EIO;
+    return j->queued >= j->most ? -EAGAIN : 0;
+}
+
 int erabi_journal_outbox_done(struct erabi_journal *j, int64_t row)
 {
-    int r = room(j);
+    int r = room_to_settle(j);
     struct erabi_op *op = r < 0 ? NULL : erabi_op_new(OP_OUT_DONE);
     if (!op)
         return r < 0 ? r : -ENOMEM;
@@ -332,7 +373,7 @@ int erabi_journal_outbox_done(struct erabi_journal *j, int64_t row)
 static int about_id(struct erabi_journal *j, enum erabi_op_kind kind, const uint8_t *id, const char *text,
                     enum erab_receipt_state state, enum erab_reason reason)
 {
-    int r = room(j);
+    int r = room_to_settle(j);
     struct erabi_op *op = r < 0 ? NULL : erabi_op_about(kind, id, text, state, reason);
     return op ? enqueue(j, op) : r < 0 ? r : -ENOMEM;
 }

@@ -109,7 +109,8 @@ int erabi_journal_load(struct erabi_journal *journal, uint64_t now_ms, const str
 /* Copies the entry. 0 and `done` will be called exactly once; -EAGAIN: queue full; -EIO: not writable. */
 int erabi_journal_put(struct erabi_journal *journal, const struct erabi_journal_entry *entry,
                       erabi_journal_done_fn done, void *user);
-/* The rest: queued in order behind earlier puts, same answers as put; `done` may be NULL. */
+/* The rest: queued in order behind earlier puts, same answers as put; `done` may be NULL. What settles a message (the
+ * next five) is taken also while nothing can be written, and written when it can be. */
 int erabi_journal_outbox_done(struct erabi_journal *journal, int64_t row);
 int erabi_journal_answer(struct erabi_journal *journal, const uint8_t id[ERAB_ID_SIZE], enum erab_receipt_state state,
                          enum erab_reason reason);

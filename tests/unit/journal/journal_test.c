@@ -221,6 +221,33 @@ static void a_failed_commit_is_told_and_a_probe_recovers(void **state)
     closed(j);
 }
 
+static void what_is_settled_while_the_disk_is_bad_stays_settled(void **state)
+{
+    struct erabi_journal *j = opened();
+    int64_t rows[2];
+    put(j, 1, 100, &rows[0]);
+    put(j, 2, 100, &rows[1]);
+    while (done_calls < 2)
+        uv_run(&loop, UV_RUN_ONCE);
+    limit_files(4096);
+    erabi_journal_outbox_done(j, rows[0]);
+    put(j, 3, 100, NULL);
+    while (done_calls < 3)
+        uv_run(&loop, UV_RUN_ONCE);
+    assert_false(erabi_journal_writable(j));
+    assert_int_equal(erabi_journal_outbox_done(j, rows[1]), 0); /* while it is known to be bad */
+    limit_files(RLIM_INFINITY);
+    erabi_journal_tick(j, 60);
+    while (!erabi_journal_writable(j))
+        uv_run(&loop, UV_RUN_ONCE);
+    closed(j);
+    j = opened();
+    assert_int_equal(load(j, 0), 0);
+    assert_int_equal(seen.pending, 0);
+    assert_int_equal(seen.marks, 2);
+    closed(j);
+}
+
 static void what_was_told_committed_survives_kill_9(void **state)
 {
     int told[2];
@@ -269,6 +296,7 @@ int main(void)
         T(a_database_in_use_is_refused),
         T(a_newer_database_is_refused),
         T(a_failed_commit_is_told_and_a_probe_recovers),
+        T(what_is_settled_while_the_disk_is_bad_stays_settled),
         T(what_was_told_committed_survives_kill_9),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
