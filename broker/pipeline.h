@@ -59,6 +59,7 @@ struct erabi_pipeline {
     struct erabi_attachment self; /* of what the broker says for its owner */
     size_t passages;
     size_t n_saying;   /* targets whose applications have said what they take (takers.c) */
+    uint64_t issued_after_ms; /* an accepted older journal: what was sent before may have been taken already; 0: none */
     uint64_t isolated; /* bits 1 << enum erab_interface: nothing passes there */
     uint64_t void_ms;  /* commands issued before this count as expired: then the clock was set back */
     bool voiding;      /* that happens now, or was not done to its end before a restart: to all of them */

@@ -34,6 +34,7 @@ static json_t *health(void *user, const json_t *request, const char **error)
     erabi_transport_stats(broker->transport, &stats);
     const char *why = broker->loop.clock.jumped || broker->loop.clock.held ? "clock"
                       : erabi_audit_failed(broker->audit)          ? "audit"
+                      : erabi_journal_damaged(broker->journal)     ? "journal-damaged"
                       : !erabi_journal_writable(broker->journal)   ? "storage"
                                                                    : "";
     json_t *peers = json_array();
@@ -77,6 +78,8 @@ const struct erabi_admin_verb erabi_verbs[] = {
     {"clock-reject", erabi_verb_clock_reject},
     {"isolate", erabi_verb_isolate},
     {"join", erabi_verb_join},
+    {"journal-backup", erabi_verb_journal_backup},
+    {"journal-status", erabi_verb_journal_status},
     {"config-reload", erabi_verb_reload},
     {"config-status", erabi_verb_reload_status},
     {NULL, NULL},

@@ -61,7 +61,8 @@ int main(int argc, char **argv)
     t.now_ms = (uint64_t)now.tv_sec * 1000;
     t.rows = strtoull(argv[2], NULL, 10);
     t.life_ms = strtoull(argv[3], NULL, 10) * 1000;
-    if (erabi_journal_open(&t.journal, &loop, argv[1], 4 * FLYING, error, sizeof(error)) < 0) {
+    const struct erabi_journal_options options = {.path = argv[1], .owner = "bench", .queue = 4 * FLYING};
+    if (erabi_journal_open(&t.journal, &loop, &options, error, sizeof(error)) < 0) {
         fprintf(stderr, "journal_rows: %s\n", error);
         return 1;
     }
