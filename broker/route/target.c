@@ -166,10 +166,9 @@ struct erabi_connection *erabi_target_bind(struct erabi_target *target, enum era
     struct erabi_delivery *d;
     target->connection[group] = connection;
     if (group == ERAB_LANES_COMMAND) {
-        TAILQ_FOREACH(d, &target->queues[ERABI_QUEUE_COMMAND].list, place)
-            d->sent_ms = 0;
-        TAILQ_FOREACH(d, &target->queues[ERABI_QUEUE_CONTROL].list, place)
-            d->sent_ms = 0;
+        for (int i = ERABI_QUEUE_COMMAND; i <= ERABI_QUEUE_CONTROL; i++)
+            TAILQ_FOREACH(d, &target->queues[i].list, place)
+                d->sent_ms = d->tries = 0;
         while ((d = TAILQ_LAST(&target->told, erabi_deliveries))) {
             TAILQ_REMOVE(&target->told, d, place);
             d->sent_ms = 0;
@@ -255,6 +254,7 @@ int erabi_target_push_link(struct erabi_target *target, struct erabi_parcel *par
     delivery->party = party;
     delivery->row = row;
     delivery->target = target;
+    delivery->written = how == ERABI_PUSH_RESTORED;
     delivery->list = &target->queues[name].list;
     wait_for(delivery, link);
     TAILQ_INSERT_TAIL(delivery->list, delivery, place);
@@ -262,25 +262,39 @@ int erabi_target_push_link(struct erabi_target *target, struct erabi_parcel *par
     return 0;
 }
 
-int erabi_target_ack(struct erabi_target *target, const uint8_t id[ERAB_ID_SIZE], uint32_t party, const uint8_t *hash,
-                     int64_t *row)
+static struct erabi_delivery *find(const struct erabi_target *target, const uint8_t id[ERAB_ID_SIZE], uint32_t party)
 {
     uint8_t key[ERAB_ID_SIZE];
     key_of(id, party, key);
     for (struct erabi_id_entry *e = erabi_id_table_find(&target->ids, key); e; e = e->next) {
         struct erabi_delivery *d = (struct erabi_delivery *)e; /* entry is the first member */
-        if (d->party != party || memcmp(d->parcel->header.id, id, ERAB_ID_SIZE) != 0)
-            continue;
-        if (hash && memcmp(d->parcel->hash, hash, ERAB_HASH_SIZE) != 0)
-            return 0;
-        *row = d->row;
-        take_out(target, &target->queues[queue_of(d)].list, d);
-        if (target->gate)
-            target->gate->answered(target->gate->user, d);
-        delivery_free(d);
-        return 1;
+        if (d->party == party && memcmp(d->parcel->header.id, id, ERAB_ID_SIZE) == 0)
+            return d;
     }
-    return 0;
+    return NULL;
+}
+
+int erabi_target_ack(struct erabi_target *target, const uint8_t id[ERAB_ID_SIZE], uint32_t party, const uint8_t *hash,
+                     int64_t *row)
+{
+    struct erabi_delivery *d = find(target, id, party);
+    if (!d || (hash && memcmp(d->parcel->hash, hash, ERAB_HASH_SIZE) != 0))
+        return 0;
+    *row = d->row;
+    take_out(target, d->list, d);
+    if (target->gate)
+        target->gate->answered(target->gate->user, d);
+    delivery_free(d);
+    return 1;
+}
+
+int erabi_target_supersede(struct erabi_target *target, const uint8_t id[ERAB_ID_SIZE], uint32_t party)
+{
+    struct erabi_delivery *d = find(target, id, party);
+    if (!d || d->written)
+        return 0;
+    leave(target, d->list, d, ERAB_REASON_SUPERSEDED);
+    return 1;
 }
 
 static bool denied(const struct erabi_delivery *delivery)
@@ -354,6 +368,8 @@ static void written(struct erabi_target *target, struct erabi_delivery *d, uint6
 {
     enum erabi_queue_name name = queue_of(d);
     d->sent_ms = mono_ms ? mono_ms : 1;
+    d->tries++;
+    d->written = true;
     if (name == ERABI_QUEUE_RECEIPT) {
         TAILQ_REMOVE(&target->queues[name].list, d, place);
         TAILQ_INSERT_TAIL(&target->told, d, place);
@@ -411,6 +427,14 @@ void erabi_target_pump(struct erabi_target *target, uint64_t mono_ms, uint64_t n
     erabi_target_tell(&packet.dead, target->gate ? target->gate->denied : NULL, target->gate ? target->gate->user : NULL);
 }
 
+static bool unanswered(const struct erabi_delivery *d, uint64_t mono_ms)
+{
+    uint64_t wait = ERABI_TARGET_RETRY_MS;
+    for (unsigned i = 1; i < d->tries && wait < ERABI_TARGET_RETRY_MAX_MS; i++)
+        wait *= 2;
+    return d->sent_ms && mono_ms - d->sent_ms > (wait < ERABI_TARGET_RETRY_MAX_MS ? wait : ERABI_TARGET_RETRY_MAX_MS);
+}
+
 static void tick_queue(struct erabi_target *target, enum erabi_queue_name name, struct erabi_deliveries *dead,
                        uint64_t mono_ms, uint64_t now_ms)
 {
@@ -420,7 +444,7 @@ static void tick_queue(struct erabi_target *target, enum erabi_queue_name name, 
         if (d->parcel->header.expires_at_ms <= now_ms) {
             take_out(target, list, d);
             TAILQ_INSERT_TAIL(dead, d, place);
-        } else if (d->sent_ms && mono_ms - d->sent_ms > ERABI_TARGET_RETRY_MS) {
+        } else if (unanswered(d, mono_ms)) {
             d->sent_ms = 0;
         }
     }

@@ -209,6 +209,65 @@ def a_lower_version_that_comes_late_is_refused(s):
     s.refused(retail, retail.message("dispatch", "coordinator.rest", dispatch(modification=0)), "superseded")
 
 
+def an_older_version_that_still_waits_leaves_and_its_sender_is_told(s):
+    app = s.app()
+    older = app.message("dispatch", "alder", dispatch())
+    other = app.message("dispatch", "alder", dispatch(order="o-2"))
+    for order in (older, other):
+        app.request(order)
+    newer = app.message("dispatch", "alder", dispatch(kw=-50.0, modification=1))
+    assert app.request(newer)["state"] == "accepted"
+    receipt = app.receipt_for(older)
+    assert (receipt["state"], receipt["reason"]) == ("refused", "superseded"), receipt
+    s.audited(what="outbox", verdict="refused", reason="superseded")
+    app.send(older)
+    assert app.receipt_for(older)["reason"] == "superseded", "the same bytes again get the same answer"
+    alder = s.client("alder", "r3")
+    assert [alder.receive("dispatch").hash for _ in range(2)] == [other.hash, newer.hash]
+    committed(alder)
+    assert not alder._inbox
+
+
+def what_was_superseded_stays_so_after_a_kill(s):
+    app = s.app()
+    older, newer = (app.message("dispatch", "alder", dispatch(modification=i)) for i in range(2))
+    for order in (older, newer):
+        app.request(order)
+    app.receipt_for(older, state="refused")
+    app.request(app.message("plan", "birch", plan()))  # its commit is behind the older one's end
+    kill(s)
+    s.broker.start()
+    alder = s.client("alder", "r3")
+    assert alder.receive("dispatch").hash == newer.hash
+    committed(alder)
+    assert not alder._inbox
+
+
+def an_older_version_that_was_sent_is_its_recipients_to_answer(s):
+    app, alder = s.app(), s.client("alder", "r3")
+    older, newer = (app.message("dispatch", "alder", dispatch(modification=i)) for i in range(2))
+    app.request(older)
+    got = alder.receive("dispatch")
+    app.request(newer)
+    assert alder.receive("dispatch").hash == newer.hash
+    alder.answer(got, "applied")
+    assert app.receipt_for(older)["state"] == "applied", "and was not told to be superseded before"
+
+
+def the_members_that_have_not_got_an_older_version_get_only_the_newer(s):
+    app, alder = s.app(), s.client("alder", "r3")
+    older, newer = (app.message("dispatch", "@all-ra", dispatch(modification=i)) for i in range(2))
+    app.request(older)
+    alder.answer(alder.receive("dispatch"), "applied")
+    app.request(newer)
+    last = receipts(app, older, lambda r: r["state"] == "applied")
+    assert last["members"] == [("birch", "refused", "superseded")], last
+    birch = s.client("birch", "r3")
+    assert birch.receive("dispatch").hash == newer.hash
+    committed(birch)
+    assert not birch._inbox
+
+
 def what_its_recipient_could_not_take_may_be_sent_again(s):
     app, alder = s.app(), s.client("alder", "r3")
     order = app.message("dispatch", "alder", dispatch())
