@@ -1,7 +1,6 @@
 #include "broker.h"
 
 #include <errno.h>
-#include <limits.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -10,6 +9,7 @@
 #include <sodium.h>
 
 #include "record.h"
+#include "restored.h"
 
 void erabi_broker_say(void *user, const char *format, ...)
 {
@@ -187,6 +187,7 @@ static void on_tick(void *user)
         broker->has_head = false;
         erabi_heads_send(&broker->pipeline, &broker->head);
     }
+    erabi_restored_tell(broker, false);
     keep_clock_floor(broker);
     keep_revocations(broker);
     erabi_policy_tick(&broker->policies, broker->loop.mono_ms, erabi_now_ms(&broker->loop));
@@ -196,24 +197,6 @@ static void on_tick(void *user)
     erabi_server_keys_tick(broker);
     erabi_breakers_tick(&broker->pipeline);
     erabi_network_tick(broker);
-}
-
-static int open_stores(struct erabi_broker *broker)
-{
-    const struct erabi_config *config = broker->config;
-    char path[PATH_MAX], error[256] = "";
-    if (snprintf(path, sizeof(path), "%s/journal.db", config->state_dir) >= (int)sizeof(path))
-        return complain(broker, config->state_dir, -ENAMETOOLONG);
-    int r = erabi_journal_open(&broker->journal, broker->uv, path, config->limits.journal_queue, error, sizeof(error));
-    if (r < 0) {
-        erabi_broker_say(broker, "journal: %s", error);
-        return r;
-    }
-    r = erabi_audit_open(&broker->audit, config->audit, broker->owner.sign_secret, config->heads.every, error,
-                         sizeof(error));
-    if (r < 0)
-        erabi_broker_say(broker, "audit log: %s", error);
-    return r;
 }
 
 static int build_pipeline(struct erabi_broker *broker)
@@ -237,7 +220,8 @@ static int build_pipeline(struct erabi_broker *broker)
                                                .policies = &broker->policies,
                                                .journal = broker->journal,
                                                .audit = broker->audit,
-                                               .owner = &broker->owner};
+                                               .owner = &broker->owner,
+                                               .issued_after_ms = broker->pipeline_floor_ms};
     const struct erabi_registry_party *owner = erabi_registry_owner(broker->registry);
     broker->pipeline.self = (struct erabi_attachment){.kind = ERABI_ATTACH_LOCAL,
                                                       .party = owner->index,
@@ -365,7 +349,9 @@ static int start_network(struct erabi_broker *broker)
     erabi_audit_on_head(broker->audit, on_head, broker);
     erabi_record_admin(broker->audit, "start", broker->owner.party, "done");
     erabi_reload_record_start(broker);
-    int r = load_policies(broker);
+    int r = erabi_stores_settle(broker);
+    if (r == 0)
+        r = load_policies(broker);
     if (r == 0)
         r = load_first(broker);
     if (r == 0)
@@ -390,7 +376,7 @@ int erabi_broker_start(struct erabi_broker *broker, uv_loop_t *uv, const struct 
     if (r < 0)
         return r;
     broker->loop_up = true;
-    r = open_stores(broker);
+    r = erabi_stores_open(broker);
     if (r == 0)
         r = build_pipeline(broker);
     if (r == 0)
@@ -430,6 +416,7 @@ static void on_network_closed(struct erabi_broker *broker)
 {
     if (broker->network_up) {
         erabi_record_admin(broker->audit, "stop", broker->owner.party, "done");
+        erabi_restored_tell(broker, true);
         uv_close((uv_handle_t *)&broker->flush, NULL);
     }
     if (broker->policies_up)

@@ -75,6 +75,10 @@ struct erabi_broker {
     uint8_t file_hash[ERAB_HASH_SIZE], profile_hash[ERAB_HASH_SIZE]; /* of the configuration in use */
     bool revocations_owed; /* one is not on disk: all are written again each second until it takes them */
     uint64_t floor_ms; /* wall clock last persisted */
+    uint64_t pipeline_floor_ms;        /* for its issued_after_ms */
+    uint64_t copies_begun, copies_done; /* of the journal, by operators */
+    int copy_result;                   /* of the last one */
+    uint64_t told_generation, told_ms; /* of the journal, in the audit log */
     struct erabi_change *changes; /* waiting for the journal */
     char verb_error[256];         /* what an admin verb's answer borrows */
     int closing; /* parts that still close */
@@ -99,6 +103,11 @@ void erabi_broker_tell_errors(erab_broker_log log, void *user, const struct erab
 bool erabi_broker_other_key(const uint8_t said[ERAB_KEY_SIZE], const uint8_t key[ERAB_KEY_SIZE]);
 /* A part that was waited for at the stop has ended. */
 void erabi_broker_part_closed(void *broker);
+
+/* stores.c: opens journal and audit log. */
+int erabi_stores_open(struct erabi_broker *broker);
+/* Tells the audit log which journal it goes on with; only then an accepted older one is a usual one. */
+int erabi_stores_settle(struct erabi_broker *broker);
 
 /* reload.c: reads the configuration anew, on a thread of libuv's pool; takes over all of it or nothing. */
 void erabi_broker_reload(struct erabi_broker *broker);
@@ -205,6 +214,10 @@ json_t *erabi_verb_party_show(void *user, const json_t *request, const char **er
 json_t *erabi_verb_party_approve(void *user, const json_t *request, const char **error);
 json_t *erabi_verb_party_deny(void *user, const json_t *request, const char **error);
 json_t *erabi_verb_party_revoke(void *user, const json_t *request, const char **error);
+
+/* journal_verbs.c */
+json_t *erabi_verb_journal_backup(void *user, const json_t *request, const char **error);
+json_t *erabi_verb_journal_status(void *user, const json_t *request, const char **error);
 
 /* breaker_verbs.c */
 json_t *erabi_breaker_verb_list(void *user, const json_t *request, const char **error);

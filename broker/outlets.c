@@ -264,7 +264,8 @@ int erabi_pipeline_restore(struct erabi_pipeline *pipeline, const struct erabi_j
     if (!parcel)
         return -ENOMEM;
     int r = 0;
-    bool expired = header.expires_at_ms <= erabi_now_ms(pipeline->loop);
+    uint64_t now = erabi_now_ms(pipeline->loop);
+    bool expired = header.expires_at_ms <= now || row->expires_at_ms <= now; /* the row's may be sooner, see accept.c */
     if (target && !expired) {
         const struct erabi_registry_party *from = erabi_registry_party(pipeline->registry, header.from);
         enum erab_interface interface = erabi_profile_pair(pipeline->profile, from->role, to->role).interface;

@@ -61,6 +61,8 @@ static enum step step_deadline(struct passage *p)
         return refuse(p, ERAB_REASON_EXPIRED, "", "");
     if (h->issued_at_ms > now + ERAB_CLOCK_AHEAD_MS)
         return refuse(p, ERAB_REASON_NOT_YET, "", "issued in the future: compare the clocks");
+    if (h->issued_at_ms <= p->pipeline->issued_after_ms && lane(p) != ERAB_LANE_TELEMETRY && h->type != ERAB_RECEIPT)
+        return refuse(p, ERAB_REASON_EXPIRED, "", "sent before the broker's journal was restored: send it anew");
     uint64_t life = lane(p) == ERAB_LANE_COMMAND ? ERABI_COMMAND_LIFE_MS : ERABI_OTHER_LIFE_MS;
     if (h->expires_at_ms <= h->issued_at_ms || h->expires_at_ms - h->issued_at_ms > life)
         return refuse(p, ERAB_REASON_LIFETIME, "", "longer than the lane allows");

@@ -58,6 +58,7 @@ struct erabi_pipeline {
     uint64_t *seqs;                /* by party index: of the broker's own answers */
     struct erabi_attachment self; /* of what the broker says for its owner */
     size_t passages;
+    uint64_t issued_after_ms; /* an accepted older journal: what was sent before may have been taken already; 0: none */
     uint64_t isolated; /* bits 1 << enum erab_interface: nothing passes there */
     /* A PartyCard addressed to the owner is the broker's to take: may it be, and taking it once it is on disk. */
     enum erab_reason (*check_card)(void *user, const struct erabi_attachment *source, const struct erab_header *header,

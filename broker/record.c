@@ -157,3 +157,16 @@ void erabi_record_adapter(struct erabi_audit *audit, const char *instance, const
                                          FIELD("verdict", verdict), FIELD("detail", detail)};
     erabi_audit_write(audit, "admin", fields, sizeof(fields) / sizeof(fields[0]) - (*detail == '\0'));
 }
+
+void erabi_record_journal(struct erabi_audit *audit, const struct erabi_journal_head *head)
+{
+    char id[2 * ERABI_JOURNAL_ID_SIZE + 1];
+    sodium_bin2hex(id, sizeof(id), head->journal, sizeof(head->journal));
+    struct erabi_audit_field fields[] = {
+        FIELD("journal", id),
+        FIELD("verdict", head->kind == ERABI_JOURNAL_ACCEPTED ? "accepted" : "committed"),
+        {.name = "generation", .number = head->generation},
+        {.name = "accepted_ms", .number = head->accepted_ms},
+    };
+    erabi_audit_write(audit, "journal", fields, sizeof(fields) / sizeof(fields[0]));
+}

@@ -7,6 +7,7 @@
 
 #include "audit/audit.h"
 #include "breaker/links.h"
+#include "journal/head.h"
 
 void erabi_record_message(struct erabi_audit *audit, const char *what, const struct erab_header *header,
                           const uint8_t hash[ERAB_HASH_SIZE], const char *verdict, enum erab_reason reason,
@@ -24,6 +25,8 @@ void erabi_record_verdict(struct erabi_audit *audit, const struct erab_header *h
                           const char *by);
 void erabi_record_connection(struct erabi_audit *audit, const char *verdict, const char *peer, const char *interface,
                              const char *address, const uint8_t *key, enum erab_reason reason, const char *detail);
+/* How far the journal is: a start on an older one is seen by it. */
+void erabi_record_journal(struct erabi_audit *audit, const struct erabi_journal_head *head);
 /* What became of an adapter's process: started, ready, hung, ended, incident ... */
 void erabi_record_adapter(struct erabi_audit *audit, const char *instance, const char *verdict, const char *detail);
 /* What became of a link; `by`: "broker" or "operator". The owner of the broker stands first. */

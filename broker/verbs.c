@@ -34,6 +34,7 @@ static json_t *health(void *user, const json_t *request, const char **error)
     erabi_transport_stats(broker->transport, &stats);
     const char *why = broker->loop.clock.jumped                    ? "clock"
                       : erabi_audit_failed(broker->audit)          ? "audit"
+                      : erabi_journal_damaged(broker->journal)     ? "journal-damaged"
                       : !erabi_journal_writable(broker->journal)   ? "storage"
                                                                    : "";
     json_t *peers = json_array();
@@ -75,6 +76,8 @@ const struct erabi_admin_verb erabi_verbs[] = {
     {"isolate", erabi_verb_isolate},
     {"join", erabi_verb_join},
     {"isolated", erabi_verb_isolated},
+    {"journal-backup", erabi_verb_journal_backup},
+    {"journal-status", erabi_verb_journal_status},
     {"config-reload", erabi_verb_reload},
     {"config-status", erabi_verb_reload_status},
     {NULL, NULL},

@@ -10,7 +10,7 @@
 enum exit_code { EXIT_DONE = 0, EXIT_REFUSED = 1, EXIT_USAGE = 2, EXIT_UNREACHABLE = 3 };
 
 struct cli {
-    bool json, help, version, exercise;
+    bool json, help, version, exercise, bodies;
     int n; /* words after the verb */
     char **words;
     /* options, NULL when not given */
@@ -52,6 +52,11 @@ int cli_watch(const struct cli *cli);
 
 int cli_key_new(const struct cli *cli);
 int cli_key_show(const struct cli *cli);
+int cli_journal_stat(const struct cli *cli);
+int cli_journal_check(const struct cli *cli);
+int cli_journal_export(const struct cli *cli);
+int cli_journal_backup(const struct cli *cli);
+int cli_journal_accept(const struct cli *cli);
 int cli_audit_verify(const struct cli *cli);
 int cli_trace(const struct cli *cli);
 int cli_policy_list(const struct cli *cli);

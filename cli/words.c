@@ -17,6 +17,7 @@ const struct cli_option cli_options[] = {
     {"--json", NULL, NULL, "answer in JSON", TEXT(json)},
     {"--help", NULL, NULL, "what a noun can do", TEXT(help)},
     {"--version", NULL, NULL, "the version of the tool", TEXT(version)},
+    {"--bodies", NULL, NULL, "also what messages say, and what is known of parties", TEXT(bodies)},
     {"--body", "FILE", NULL, "fields of the body, in YAML or JSON", TEXT(body)},
     {"--category", "CATEGORY", CATEGORIES, "of the data", TEXT(category)},
     {"--count", "N", NULL, "end after so many messages", TEXT(count)},

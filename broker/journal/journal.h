@@ -8,6 +8,7 @@
 #include <erab/message.h>
 
 #include "base/cursor.h"
+#include "journal/head.h"
 
 struct erabi_journal;
 
@@ -77,10 +78,29 @@ struct erabi_journal_load {
     int (*on_member)(void *user, const struct erabi_journal_member *row);
 };
 
-/* Creates or opens the database. -EBUSY: in use by another process; -EPROTO: written by a newer version or of another
- * program; else a negative errno; `error` (may be NULL) says what. `queue` = most entries waiting (0 = 16384). */
-int erabi_journal_open(struct erabi_journal **out, uv_loop_t *loop, const char *path, size_t queue, char *error,
+#define ERABI_JOURNAL_HEAD_SUFFIX ".head" /* of the file beside it that says what was committed last */
+#define ERABI_JOURNAL_WAY_OUT     "docs/operation.md says what to do: put back the newest, or `erab journal accept-restore`"
+
+struct erabi_journal_options {
+    const char *path;
+    const char *owner; /* party id; NULL: any */
+    size_t queue;      /* most entries waiting (0 = 16384) */
+    void (*found)(void *user, const char *text); /* each thing that is damaged, by name; may be NULL */
+    void *user;
+};
+
+/* Creates it, or opens it and reads all of it. -EBUSY: in use by another process; -EPROTO: written by a newer version or
+ * another program; -EPERM: another owner's; -ESTALE: it is not what was committed last, but a copy, or it lost its end;
+ * -EBADMSG: damaged where it says who may do what, or all of it; else a negative errno; `error` (may be NULL) says what.
+ * Damage elsewhere: 0, and erabi_journal_damaged. */
+int erabi_journal_open(struct erabi_journal **out, uv_loop_t *loop, const struct erabi_journal_options *options, char *error,
                        size_t error_size);
+/* Then nothing is written any more, and a load tells only what holds and is not to be sent. */
+bool erabi_journal_damaged(const struct erabi_journal *journal);
+/* Of the last commit. */
+void erabi_journal_head(struct erabi_journal *journal, struct erabi_journal_head *out);
+/* Before the first put; synchronous: an accepted journal (head.h) is a usual one from here on. */
+int erabi_journal_settle(struct erabi_journal *journal);
 /* Before the first put; synchronous. Marks that ended before `now_ms` are left out; rows of the outbox are not, for
  * their senders are still owed a receipt. Order: revocations, states, marks, members, outbox. A callback may put.
  * Any callback may be NULL. -EBADMSG: a stored row does not match its hash. */
@@ -103,6 +123,9 @@ int erabi_journal_revoke(struct erabi_journal *journal, const char *party, uint6
 /* A small named value (a breaker's latch, the clock's floor); at most 4,096 bytes; size 0 removes it. */
 int erabi_journal_state(struct erabi_journal *journal, const char *key, struct erabi_slice value,
                         erabi_journal_done_fn done, void *user);
+/* A consistent copy in a new file, made beside the other work. `done`: -EEXIST: there is a file already; -EBUSY: another
+ * copy is being made. It is no journal that a broker takes, until a person accepts it. */
+int erabi_journal_copy(struct erabi_journal *journal, const char *path, erabi_journal_done_fn done, void *user);
 /* Once a second from the loop's tick: purges what has ended, in batches, and probes a journal that failed. */
 void erabi_journal_tick(struct erabi_journal *journal, uint64_t now_ms);
 

@@ -131,7 +131,7 @@ void remove_run(const char *folder)
 {
     static const char *const names[] = {"audit.jsonl",    "erabd.yaml",   "journal.db",   "journal.db-wal",
                                         "journal.db-shm", "hub.rest.key", "listener.key", "local.key",
-                                        "local.sock",     "admin.sock"};
+                                        "local.sock",     "admin.sock",   "journal.db.head"};
     char path[256];
     for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
         snprintf(path, sizeof(path), "%s/%s", folder, names[i]);

@@ -1,15 +1,14 @@
 #!/usr/bin/python3
 """What a message does on its way through one broker, seen by a client that was written from PROTOCOL.md."""
-import contextlib
 import json
 import os
 import socket
-import sqlite3
 import sys
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "../support"))
 from stage import (Timeout, cancel, device_command, dispatch, now, opt, plan, run, telemetry)  # noqa: E402
 import erab_wire as wire  # noqa: E402
+import journal  # noqa: E402
 
 
 def an_order_is_accepted_delivered_and_applied(s):
@@ -200,11 +199,7 @@ def time_does_not_start_below_what_it_was(s):
     app.request(app.message("dispatch", "alder", dispatch()))
     s.broker.process.stop()
     ahead = now() + 3600000
-    with contextlib.closing(sqlite3.connect(os.path.join(s.broker.folder, "journal.db"), isolation_level=None)) as db:
-        (table,) = [t for (t,) in db.execute("select name from sqlite_master where type = 'table'") if "state" in t]
-        key, value = [c[1] for c in db.execute(f"pragma table_info({table})")][-2:]
-        db.execute(f"insert or replace into {table} ({key}, {value}) values ('clock-floor', ?)",
-                   (ahead.to_bytes(8, "big"),))
+    journal.set_state(os.path.join(s.broker.folder, "journal.db"), "clock-floor", ahead.to_bytes(8, "big"))
     s.broker.start()
     app = s.app()
     s.refused(app, app.message("dispatch", "alder", dispatch(order="o-2")), "expired")

@@ -272,6 +272,7 @@ static void new_state(struct world *w, struct seat *seat)
         return;
     copy_file(older, seat->state, "journal.db");
     copy_file(older, seat->state, "journal.db-wal");
+    copy_file(older, seat->state, "journal.db.head");
     copy_file(older, seat->state, "audit.jsonl");
 }
 
@@ -407,7 +408,7 @@ int world_begin(struct world *w, uint64_t seed)
 static void remove_run(const char *path)
 {
     char command[PATH_MAX];
-    const char *const names[] = {"journal.db", "journal.db-wal", "journal.db-shm", "audit.jsonl", NULL};
+    const char *const names[] = {"journal.db", "journal.db-wal", "journal.db-shm", "journal.db.head", "audit.jsonl", NULL};
     for (unsigned which = 0; which < BROKERS; which++) {
         for (unsigned life = 1;; life++) {
             for (int i = 0; names[i]; i++) {

@@ -1,8 +1,6 @@
 """What the flow tests of enrolment and of key changes share: the tool, a newcomer, the journal's rows."""
-import contextlib
 import json
 import os
-import sqlite3
 import subprocess
 
 import yaml
@@ -10,6 +8,7 @@ import zmq
 
 from stage import Client, now
 import erab_wire as wire
+import journal
 
 REJECTED = zmq.EVENT_HANDSHAKE_FAILED_AUTH
 
@@ -118,11 +117,10 @@ def new_keys(s, name="cedar.key"):
 
 def keep_rows(s, party, change, kind="party/"):
     """Changes what the journal keeps of a party, as the passing of time would; the broker must be down."""
-    with contextlib.closing(sqlite3.connect(os.path.join(s.broker.folder, "journal.db"), isolation_level=None)) as db:
-        (text,) = db.execute("select value from state where key = ?", (kind + party,)).fetchone()
-        row = json.loads(text)
-        change(row)
-        db.execute("update state set value = ? where key = ?", (json.dumps(row).encode(), kind + party))
+    at = os.path.join(s.broker.folder, "journal.db")
+    row = json.loads(journal.state(at, kind + party))
+    change(row)
+    journal.set_state(at, kind + party, json.dumps(row).encode())
 
 
 def card(body):

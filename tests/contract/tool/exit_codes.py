@@ -11,7 +11,8 @@ from tool_stage import ORDER, ToolStage, nobody  # noqa: E402
 
 OFFLINE = {"help", "completion", "policy list"}  # nothing there can be refused
 NO_BROKER = OFFLINE | {"key new", "key show", "operator new", "config check", "topology check", "audit verify", "trace",
-                       "policy test", "plugin list", "plugin check", "plugin sign"}
+                       "policy test", "plugin list", "plugin check", "plugin sign", "journal stat", "journal check",
+                       "journal export", "journal accept-restore"}
 
 
 def refused(s):
@@ -32,6 +33,11 @@ def refused(s):
         "topology check": ["topology", "check", broken],
         "isolate": ["isolate", "r9", *at],
         "join": ["join", "r9", *at],
+        "journal stat": ["journal", "stat", none],
+        "journal check": ["journal", "check", text],
+        "journal export": ["journal", "export", os.path.join(s.broker.folder, "journal.db")],  # in use
+        "journal backup": ["journal", "backup", text, *at],
+        "journal accept-restore": ["journal", "accept-restore", text, none],
         "audit verify": ["audit", "verify", none],
         "trace": ["trace", "0" * 36, s.broker.config["audit"]],
         "policy test": ["policy", "test", broken],
@@ -59,7 +65,7 @@ def misused():
     return [["key", "rotate", "a", "b"], ["key", "rotate", "r3", "f", "--socket", "s", "--overlap", "0"],
             ["party", "list"], ["party", "list", "--state", "gone", "--socket", "s"], ["party", "invite", "x", "f", "--role", "queen", "--firm", "f", "--socket", "s"],
             ["party", "invite", "x", "f", "--role", "ra", "--firm", "f", "--socket", "s", "--hours", "0"],
-            ["config", "reload"], ["isolate", "r1"], ["join", "r1"], ["breaker", "list"],
+            ["config", "reload"], ["journal", "backup", "x"], ["journal", "backup", "x", "y", "--socket", "s"], ["isolate", "r1"], ["join", "r1"], ["breaker", "list"],
             ["audit", "verify", "x", "--key", "abc"], ["plugin", "check", __file__, "no-equals"], ["completion", "tcsh"],
             ["help", "me"], ["send", "x", "dispatch"], ["watch"], ["send", "X!", "dispatch", *way],
             ["send", "x", "song", *way], ["send", "x", "opt", "--category", "secret", *way],
@@ -91,7 +97,7 @@ def unreachable(s):
         "key rotate": ["key", "rotate", s.net.keys.path("alder"), s.path("a2"), *way[2:], "--role", "ra"],
         "enroll": ["enroll", s.path("cedar.invitation"), s.path("cedar.key")],
         "config reload": ["config", "reload", *none], "isolate": ["isolate", "r1", *none], "join": ["join", "r1", *none],
-        "health": ["health", s.path("none")],
+        "health": ["health", s.path("none")], "journal backup": ["journal", "backup", s.path("copy"), *none],
         "party invite": ["party", "invite", "x", s.path("i"), "--role", "ra", "--firm", "f", *hana, *none],
         "party list": ["party", "list", *none], "party show": ["party", "show", "x", *none],
         "party approve": ["party", "approve", "x", *hana, *none], "party deny": ["party", "deny", "x", *hana, *none],

@@ -5,6 +5,7 @@ import difflib
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 import threading
@@ -110,6 +111,18 @@ def offline(g, s, n):
     g("topology_check", "topology", "check", s.broker.path)
     g("policy_list", "policy", "list")
     g("policy_test", "policy", "test", s.write("cases.yaml", POLICY_CASES.format(source=SOURCE)))
+    old = os.path.join(SOURCE, "tests/unit/journal/fixtures/version_1.journal")
+    shutil.copy(old, s.path("journal.db"))
+    g("journal_check_older", "journal", "check", s.path("journal.db"))
+    g("journal_accept-restore", "journal", "accept-restore", s.path("journal.db"), s.write("audit", ""))
+    g("journal_stat", "journal", "stat", s.path("journal.db"))
+    g("journal_check", "journal", "check", s.path("journal.db"))
+    g("journal_export", "journal", "export", s.path("journal.db"))
+    g("journal_backup", "journal", "backup", s.path("journal.db"), s.path(f"copy{n}"))
+    with open(s.path("journal.db"), "r+b") as f:
+        f.seek(f.read().index(b"body of 2"))
+        f.write(b"lady")
+    g("journal_check_damaged", "journal", "check", s.path("journal.db"))
     module = s.broker.config["adapters"][0]["module"]
     g("plugin_list", "plugin", "list", s.broker.path)
     g("plugin_check", "plugin", "check", module)
@@ -139,6 +152,7 @@ def not_ready(g, s):
 
 def running(g, s):
     at = ["--socket", s.socket]
+    g("journal_backup_running", "journal", "backup", s.path(f"copy-{g.form}"), *at)
     g("health", "health", s.socket)
     not_ready(g, s)
     g("breaker_trip", "breaker", "trip", "alder", "r3", "coordinator.rest", "odd at night", *at)

@@ -1,130 +1,4 @@
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <cmocka.h>
-
-#include <errno.h>
-#include <signal.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <sys/wait.h>
-#include <unistd.h>
-
-#include <sqlite3.h>
-
-#include "journal/journal.h"
-#include "wire/wire.h"
-
-static char folder[] = "/tmp/erab-journal-XXXXXX";
-static char path[64];
-static uv_loop_t loop;
-static int done_calls, done_result;
-static struct {
-    int pending, marks, revoked, states, cancelled, members;
-    size_t of;
-    char to[64];
-    enum erab_receipt_state state;
-    enum erab_reason reason;
-    int64_t row;
-} seen;
-
-static int fresh(void **state)
-{
-    static int n;
-    snprintf(path, sizeof(path), "%s/%d.db", folder, n++);
-    done_calls = done_result = 0;
-    return uv_loop_init(&loop);
-}
-
-static int end(void **state)
-{
-    return uv_loop_close(&loop);
-}
-
-static struct erabi_journal *opened(void)
-{
-    struct erabi_journal *j;
-    char error[256] = "";
-    int r = erabi_journal_open(&j, &loop, path, 8, error, sizeof(error));
-    if (r < 0)
-        print_message("%s\n", error);
-    assert_int_equal(r, 0);
-    return j;
-}
-
-static void closed(struct erabi_journal *j)
-{
-    erabi_journal_close(j, NULL, NULL);
-    uv_run(&loop, UV_RUN_DEFAULT);
-}
-
-static void on_done(void *user, int result)
-{
-    done_calls++;
-    done_result = result;
-}
-
-static int put(struct erabi_journal *j, uint8_t number, uint64_t expires, int64_t *row)
-{
-    static const uint8_t header[] = "header", body[] = "body";
-    uint8_t id[ERAB_ID_SIZE] = {number}, hash[ERAB_HASH_SIZE];
-    struct erabi_journal_recipient to = {.to = "birch"};
-    struct erabi_journal_entry e = {
-        .id = id,
-        .hash = hash,
-        .header = {header, sizeof(header)},
-        .body = {body, sizeof(body)},
-        .from = "alder",
-        .type = ERAB_DISPATCH,
-        .state = ERAB_ACCEPTED,
-        .expires_at_ms = expires,
-        .recipients = &to,
-        .n_recipients = 1,
-    };
-    erabi_envelope_hash(e.header, e.body, hash);
-    int r = erabi_journal_put(j, &e, on_done, NULL);
-    if (row)
-        *row = to.row;
-    return r;
-}
-
-static int on_pending(void *user, const struct erabi_journal_pending *p)
-{
-    seen.pending++;
-    seen.row = p->row;
-    snprintf(seen.to, sizeof(seen.to), "%s", p->to);
-    return 0;
-}
-
-static int on_mark(void *user, const struct erabi_journal_mark *m)
-{
-    seen.marks++;
-    seen.cancelled += m->cancelled;
-    seen.state = m->state;
-    seen.reason = m->reason;
-    return 0;
-}
-
-static int on_revoked(void *user, const char *party)
-{
-    seen.revoked += strcmp(party, "birch") == 0;
-    return 0;
-}
-
-static int on_state(void *user, const char *key, struct erabi_slice value)
-{
-    seen.states += strcmp(key, "latch") == 0 && value.size == 3;
-    return 0;
-}
-
-static int load(struct erabi_journal *j, uint64_t now)
-{
-    const struct erabi_journal_load l = {on_pending, on_mark, on_revoked, on_state, NULL};
-    memset(&seen, 0, sizeof(seen));
-    return erabi_journal_load(j, now, &l);
-}
+#include "rig.h"
 
 static void what_was_put_is_there_after_a_restart(void **state)
 {
@@ -183,24 +57,6 @@ static void what_is_owed_for_over_a_day_is_forgotten(void **state)
     assert_int_equal(load(j, 1000), 0);
     assert_int_equal(seen.pending, 0);
     closed(j);
-}
-
-static int on_member(void *user, const struct erabi_journal_member *m)
-{
-    seen.members++;
-    seen.of = m->n;
-    if (strcmp(m->to, "birch") == 0)
-        seen.state = m->state;
-    if (strcmp(m->to, "cedar") == 0)
-        seen.reason = m->reason;
-    return 0;
-}
-
-static int load_members(struct erabi_journal *j)
-{
-    memset(&seen, 0, sizeof(seen));
-    struct erabi_journal_load l = {.on_pending = on_pending, .on_member = on_member};
-    return erabi_journal_load(j, 0, &l);
 }
 
 static void members_of_a_group_keep_their_states_until_all_is_told(void **state)
@@ -327,16 +183,8 @@ static void a_full_queue_says_so(void **state)
 static void a_database_in_use_is_refused(void **state)
 {
     struct erabi_journal *j = opened(), *second;
-    assert_int_equal(erabi_journal_open(&second, &loop, path, 0, NULL, 0), -EBUSY);
+    assert_int_equal(erabi_journal_open(&second, &loop, &options, NULL, 0), -EBUSY);
     closed(j);
-}
-
-static void exec(const char *sql)
-{
-    sqlite3 *db;
-    assert_int_equal(sqlite3_open(path, &db), SQLITE_OK);
-    assert_int_equal(sqlite3_exec(db, sql, NULL, NULL, NULL), SQLITE_OK);
-    sqlite3_close(db);
 }
 
 static void a_newer_database_is_refused(void **state)
@@ -344,36 +192,32 @@ static void a_newer_database_is_refused(void **state)
     closed(opened());
     exec("PRAGMA user_version = 99");
     struct erabi_journal *j;
-    assert_int_equal(erabi_journal_open(&j, &loop, path, 0, NULL, 0), -EPROTO);
-}
-
-static void a_changed_body_is_found(void **state)
-{
-    struct erabi_journal *j = opened();
-    put(j, 1, 100, NULL);
-    closed(j);
-    exec("UPDATE message SET body = x'00'");
-    j = opened();
-    assert_int_equal(load(j, 0), -EBADMSG);
-    closed(j);
+    assert_int_equal(erabi_journal_open(&j, &loop, &options, NULL, 0), -EPROTO);
 }
 
 static void a_failed_commit_is_told_and_a_probe_recovers(void **state)
 {
     struct erabi_journal *j = opened();
     put(j, 1, 100, NULL);
-    closed(j);
-    exec("CREATE TRIGGER no BEFORE INSERT ON message BEGIN SELECT RAISE(ABORT, 'no'); END");
-    j = opened();
+    while (done_calls < 1)
+        uv_run(&loop, UV_RUN_ONCE);
+    limit_files(4096);
     assert_int_equal(put(j, 2, 100, NULL), 0);
     while (done_calls < 2)
         uv_run(&loop, UV_RUN_ONCE);
     assert_int_equal(done_result, -EIO);
     assert_false(erabi_journal_writable(j));
     assert_int_equal(put(j, 3, 100, NULL), -EIO);
+    limit_files(RLIM_INFINITY);
     erabi_journal_tick(j, 60);
     while (!erabi_journal_writable(j))
         uv_run(&loop, UV_RUN_ONCE);
+    assert_int_equal(put(j, 4, 100, NULL), 0);
+    closed(j);
+    assert_int_equal(done_result, 0);
+    j = opened();
+    assert_int_equal(load(j, 0), 0);
+    assert_int_equal(seen.pending, 2);
     closed(j);
 }
 
@@ -386,7 +230,7 @@ static void what_was_told_committed_survives_kill_9(void **state)
         uv_loop_t own;
         struct erabi_journal *j;
         uv_loop_init(&own);
-        if (erabi_journal_open(&j, &own, path, 0, NULL, 0) < 0 || put(j, 1, 100, NULL) < 0)
+        if (erabi_journal_open(&j, &own, &options, NULL, 0) < 0 || put(j, 1, 100, NULL) < 0)
             _exit(1);
         while (!done_calls)
             uv_run(&own, UV_RUN_ONCE);
@@ -407,8 +251,6 @@ static void what_was_told_committed_survives_kill_9(void **state)
     closed(j);
 }
 
-#define T(f) cmocka_unit_test_setup_teardown(f, fresh, end)
-
 int main(void)
 {
     if (!mkdtemp(folder))
@@ -426,7 +268,6 @@ int main(void)
         T(a_full_queue_says_so),
         T(a_database_in_use_is_refused),
         T(a_newer_database_is_refused),
-        T(a_changed_body_is_found),
         T(a_failed_commit_is_told_and_a_probe_recovers),
         T(what_was_told_committed_survives_kill_9),
     };
