@@ -70,11 +70,33 @@ void erabi_followup_cancel(struct erabi_pipeline *pipeline, const struct erab_he
         order->cancelled = true; /* the journal has it since the cancel's commit */
 }
 
+/* What was never written to this party is not sent any more. */
+static bool recall(struct erabi_pipeline *pipeline, const struct erabi_known *older, uint32_t party)
+{
+    const struct erabi_registry_party *from = erabi_registry_party(pipeline->registry, older->from);
+    const struct erabi_registry_party *to = erabi_registry_party_at(pipeline->registry, party);
+    if (!from || !to)
+        return false;
+    enum erab_interface interface = erabi_profile_pair(pipeline->profile, from->role, to->role).interface;
+    struct erabi_target *target = erabi_pipeline_target(pipeline, party, interface, older->type);
+    return target && erabi_target_supersede(target, older->entry.id, party);
+}
+
 void erabi_followup_order(struct erabi_pipeline *pipeline, struct erabi_known *known)
 {
-    const struct erabi_known *older = erabi_known_supersede(&pipeline->known, known);
-    if (older)
-        erabi_journal_cancelled(pipeline->journal, older->entry.id);
+    struct erabi_known *older = erabi_known_supersede(&pipeline->known, known);
+    if (!older)
+        return;
+    erabi_journal_cancelled(pipeline->journal, older->entry.id);
+    const struct erabi_gather *gather = erabi_gather_find(&pipeline->gathers, older->entry.id);
+    for (size_t i = 0; gather && i < gather->n; i++)
+        recall(pipeline, older, gather->members[i].party);
+    const struct erabi_registry_party *to = erabi_registry_party(pipeline->registry, older->to);
+    if (!gather && to && recall(pipeline, older, to->index)) { /* the same bytes again get the same answer */
+        older->state = ERAB_REFUSED;
+        older->reason = ERAB_REASON_SUPERSEDED;
+        erabi_journal_answer(pipeline->journal, older->entry.id, ERAB_REFUSED, ERAB_REASON_SUPERSEDED);
+    }
 }
 
 /* The recipient could not take it now, and its sender is told to try again: then it is no repetition. */

@@ -189,6 +189,8 @@ int erabi_pipeline_restore_mark(struct erabi_pipeline *pipeline, const struct er
     }
     erabi_known_supersede(&pipeline->known, known);
     erab_body_free(body);
+    if (erabi_known_over(known, erabi_now_ms(pipeline->loop))) /* only its body was to be kept */
+        erabi_known_forget(&pipeline->known, known);
     return 0;
 }
 

@@ -43,6 +43,20 @@ static const uint8_t *ended_by(const struct passage *p)
     return order && strcmp(order->from, p->header.from) == 0 ? order->entry.id : NULL;
 }
 
+/* Until when the body stays: as long as an order may be referred to, and what its category adds; 0: nothing keeps it. */
+static uint64_t keep_until(const struct passage *p)
+{
+    const struct erabi_config_retention *r = &p->pipeline->config->retention;
+    const uint64_t seconds[] = {[ERAB_OPERATION] = r->operation, [ERAB_SENSOR_GROUP] = r->sensor_group,
+                                [ERAB_SENSOR_HOME] = r->sensor_home, [ERAB_PERSONAL] = r->personal,
+                                [ERAB_SECURITY] = r->security};
+    uint64_t ends = p->known && p->known->ends_at_ms ? p->known->ends_at_ms + ERABI_KNOWN_AFTER_END_MS : 0;
+    uint64_t more = (size_t)p->header.category < sizeof(seconds) / sizeof(seconds[0]) ? seconds[p->header.category] : 0;
+    if (more == 0 || p->header.type == ERAB_RECEIPT)
+        return ends;
+    return (ends > p->header.expires_at_ms ? ends : p->header.expires_at_ms) + more * 1000;
+}
+
 int erabi_passage_put(struct passage *p, erabi_journal_done_fn done)
 {
     struct erabi_pipeline *pipeline = p->pipeline;
@@ -67,9 +81,7 @@ int erabi_passage_put(struct passage *p, erabi_journal_done_fn done)
                                         .state = here ? ERAB_DELIVERED : ERAB_ACCEPTED,
                                         .reason = ERAB_REASON_NONE,
                                         .expires_at_ms = p->header.expires_at_ms,
-                                        .keep_until_ms = p->known && p->known->ends_at_ms
-                                                             ? p->known->ends_at_ms + ERABI_KNOWN_AFTER_END_MS
-                                                             : 0,
+                                        .keep_until_ms = keep_until(p),
                                         .ended = ended_by(p),
                                         .recipients = recipients,
                                         .n_recipients = n,

@@ -145,6 +145,12 @@ struct erabi_config_enrolment {
     uint64_t approvals; /* different operators needed for a newcomer [1] */
 };
 
+/* Seconds that a body is kept in the journal after its message has ended, by category [0: until nobody waits for it]. */
+struct erabi_config_retention {
+    struct erabi_mark mark;
+    uint64_t operation, sensor_group, sensor_home, personal, security;
+};
+
 struct erabi_config {
     struct erabi_mark mark;
     struct erabi_config_owner owner;
@@ -171,6 +177,7 @@ struct erabi_config {
     struct erabi_config_operator *operators;
     size_t n_operators;
     struct erabi_config_enrolment enrolment;
+    struct erabi_config_retention retention;
 };
 
 /* All or nothing: 0 and the caller owns *out, or a negative errno with every fault in `errors`. Opens no key file. */

@@ -243,14 +243,17 @@ struct sweep {
     uint64_t now_ms;
 };
 
+bool erabi_known_over(const struct erabi_known *known, uint64_t now_ms)
+{
+    return now_ms >= known->expires_at_ms &&
+           !(known->ends_at_ms && now_ms < known->ends_at_ms + ERABI_KNOWN_AFTER_END_MS);
+}
+
 static int over(struct erabi_id_entry *entry, void *user)
 {
     struct erabi_known *known = (struct erabi_known *)entry;
     const struct sweep *sweep = user;
-    uint64_t now = sweep->now_ms;
-    if (known->state == ERAB_QUEUED) /* its commit still refers to it */
-        return 0;
-    if (now < known->expires_at_ms || (known->ends_at_ms && now < known->ends_at_ms + ERABI_KNOWN_AFTER_END_MS))
+    if (known->state == ERAB_QUEUED || !erabi_known_over(known, sweep->now_ms)) /* QUEUED: its commit refers to it */
         return 0;
     discharge(sweep->table, known);
     due_out(known);

@@ -78,6 +78,8 @@ enum erab_reason erabi_known_modification(const struct erabi_known_table *table,
  * to its own end. */
 struct erabi_known *erabi_known_supersede(struct erabi_known_table *table, struct erabi_known *known);
 
+/* Nothing can refer to it any more. */
+bool erabi_known_over(const struct erabi_known *known, uint64_t now_ms);
 /* Called once a second: forgets what is over, one sixtieth of the table a call, and short-lived telemetry as it ends. */
 void erabi_known_tick(struct erabi_known_table *table, uint64_t now_ms);
 void erabi_known_deinit(struct erabi_known_table *table);

@@ -21,8 +21,10 @@
 /* Sent and not yet answered. */
 #define ERABI_TARGET_COMMAND_WINDOW 256u
 #define ERABI_TARGET_CONTROL_WINDOW 64u
-/* An answer that does not come within this time makes us send the same bytes again. */
-#define ERABI_TARGET_RETRY_MS 5000u
+/* An answer that does not come within this time makes us send the same bytes again, and once more after twice the time
+ * each, up to the longest. A new connection begins anew. */
+#define ERABI_TARGET_RETRY_MS     5000u
+#define ERABI_TARGET_RETRY_MAX_MS 60000u
 /* Receipts are never answered: they are kept this long after they were written, and written again when the
  * connection is replaced meanwhile. Longer than a heartbeat needs to find a dead connection. */
 #define ERABI_TARGET_RECEIPT_KEEP_MS 20000u
@@ -49,7 +51,8 @@ struct erabi_delivery {
     uint32_t party;   /* index: to whom */
     int64_t row;      /* of the journal's outbox, 0 for what is not stored */
     uint64_t sent_ms; /* monotonic, 0 = not on this connection yet */
-    bool left;        /* was written once, on this connection or an older one: it may have arrived */
+    unsigned tries;   /* on this connection */
+    bool written;     /* on any connection, or perhaps before a restart: the recipient may have it */
     void *refusal;    /* of the gate, heap; freed with the delivery */
 };
 
@@ -140,6 +143,9 @@ int erabi_target_ack(struct erabi_target *target, const uint8_t id[ERAB_ID_SIZE]
  * whatever the room there: it was accepted. How many went. */
 size_t erabi_target_move(struct erabi_target *target,
                          struct erabi_target *(*whither)(void *user, const struct erabi_delivery *delivery), void *user);
+/* Something newer has taken its place: when it was never written for this party, it leaves with SUPERSEDED and 1 is
+ * returned. 0: it is not here, or the recipient may have it already and is waited for. */
+int erabi_target_supersede(struct erabi_target *target, const uint8_t id[ERAB_ID_SIZE], uint32_t party);
 /* Fills packets while the connections take them. */
 void erabi_target_pump(struct erabi_target *target, uint64_t mono_ms, uint64_t now_ms);
 /* Once a second: what has expired leaves, what was not answered is due again. */

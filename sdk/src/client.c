@@ -92,6 +92,8 @@ static int open_all(struct erab_client *c)
         if (!r)
             r = erabi_link_open(&c->links[i]);
     }
+    if (!r && c->options.seen_file)
+        r = erabi_seen_open(c, erabi_take(c->options.seen_file));
     return r;
 }
 
@@ -153,6 +155,7 @@ void erab_client_free(struct erab_client *c)
     erabi_queue_deinit(c);
     for (unsigned i = 0; i < CLIENT_LINKS; i++)
         free(c->dedup[i].entries);
+    erabi_seen_close(c);
     erabi_closep(&c->epoll);
     erabi_closep(&c->timer);
     erabi_closep(&c->kick);
@@ -294,8 +297,8 @@ int erab_client_send(struct erab_client *c, const struct erab_outgoing *m, uint8
     return 0;
 }
 
-int erab_client_answer_later(struct erab_client *c, const struct erab_header *about, const uint8_t hash[ERAB_HASH_SIZE],
-                             enum erab_receipt_state state, enum erab_reason reason, const char *detail)
+int erabi_client_receipt(struct erab_client *c, const struct erab_header *about, const uint8_t hash[ERAB_HASH_SIZE],
+                         enum erab_receipt_state state, enum erab_reason reason, const char *detail)
 {
     if (state < ERAB_QUEUED || state > ERAB_REFUSED || about->type == ERAB_RECEIPT || about->type == ERAB_PING ||
         !erab_party_valid(about->from))
@@ -328,16 +331,24 @@ int erab_client_answer_later(struct erab_client *c, const struct erab_header *ab
     int r = erabi_client_build(c, &h, &body.base, NULL, &item);
     if (!r)
         r = erabi_queue_add(&c->links[0], item);
-    if (r)
-        return r;
+    if (!r)
+        erabi_client_kick(c);
+    return r;
+}
+
+int erab_client_answer_later(struct erab_client *c, const struct erab_header *about, const uint8_t hash[ERAB_HASH_SIZE],
+                             enum erab_receipt_state state, enum erab_reason reason, const char *detail)
+{
+    int r = erabi_client_receipt(c, about, hash, state, reason, detail);
     /* A repeated message gets the newest answer again. */
-    struct dedup_entry *seen = erabi_dedup_find(&c->dedup[0], about->id, now);
+    struct dedup_entry *seen = r ? NULL : erabi_dedup_find(&c->dedup[0], about->id, erabi_client_now(c));
     if (seen) {
         seen->state = (uint8_t)state;
         seen->reason = (uint16_t)reason;
+        seen->interrupted = false;
+        erabi_seen_keep(c, seen); /* failing that, it counts as interrupted after a restart */
     }
-    erabi_client_kick(c);
-    return 0;
+    return r;
 }
 
 int erab_client_answer(struct erab_client *c, const struct erab_message *m, enum erab_receipt_state state,

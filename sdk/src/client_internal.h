@@ -59,6 +59,8 @@ struct link {
     size_t bytes, receipt_bytes;
 };
 
+#define DEDUP_BEGUN 0u /* state of what was not answered yet */
+
 /* Ids received, oldest overwritten first; see erabi_dedup_add. */
 struct dedup_entry {
     uint8_t id[ERAB_ID_SIZE];
@@ -67,6 +69,7 @@ struct dedup_entry {
     uint32_t chain; /* index + 1 */
     uint8_t state, used;
     uint16_t reason;
+    bool interrupted; /* begun in an earlier life of the process: whether it was done is not known */
 };
 struct dedup {
     struct dedup_entry *entries;
@@ -87,6 +90,13 @@ struct trusted {
     char party[ERAB_PARTY_MAX + 1];
     uint8_t sign_key[ERAB_KEY_SIZE];
     uint64_t until_ms;
+};
+
+/* Kept in the file, and handed over once that is on the disk. */
+struct begun {
+    struct erab_header header;
+    const struct erabi_envelope *envelope;
+    struct dedup_entry *seen;
 };
 
 struct heard {
@@ -121,6 +131,9 @@ struct erab_client {
     size_t n_kept, n_pending;
     struct item *buckets[CLIENT_BUCKETS];
     struct dedup dedup[CLIENT_LINKS];
+    struct seen_file *seen; /* NULL: what was taken is remembered only in this life */
+    struct begun *begun;    /* of one packet */
+    size_t n_begun;
     struct flow *flows;
     size_t n_flows, next_flow;
     uint8_t packet[ERAB_PACKET_MAX];
@@ -177,6 +190,13 @@ struct dedup_entry *erabi_dedup_find(struct dedup *d, const uint8_t id[ERAB_ID_S
 struct dedup_entry *erabi_dedup_add(struct dedup *d, const struct erab_header *header,
                                     const uint8_t hash[ERAB_HASH_SIZE], uint64_t now);
 
+/* client_seen.c; without a file these do nothing. */
+/* 0, or: -EBUSY another process has it, -EPROTO it is another party's or hub's, -EBADMSG it is damaged, -errno. */
+int erabi_seen_open(struct erab_client *client, const char *path);
+int erabi_seen_keep(struct erab_client *client, const struct dedup_entry *entry);
+int erabi_seen_sync(struct erab_client *client);
+void erabi_seen_close(struct erab_client *client);
+
 /* client_cards.c */
 /* 0, -ENOMEM, -ENOSPC. */
 int erabi_trust_add(struct erab_client *client, const char *party, const uint8_t key[ERAB_KEY_SIZE], uint64_t until_ms);
@@ -189,5 +209,8 @@ bool erabi_card_take(struct erab_client *client, const struct erab_header *heade
 int erabi_client_build(struct erab_client *client, struct erab_header *header, const ProtobufCMessage *body,
                        const uint8_t *seal_to, struct item **out);
 int erabi_client_ping(struct link *link);
+/* An answer that changes nothing in the memory of what was answered. */
+int erabi_client_receipt(struct erab_client *client, const struct erab_header *about, const uint8_t hash[ERAB_HASH_SIZE],
+                         enum erab_receipt_state state, enum erab_reason reason, const char *detail);
 
 #endif
