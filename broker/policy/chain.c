@@ -83,6 +83,8 @@ int erabi_policy_chain_add(struct erabi_policy_chain *chain, struct erabi_policy
     chain->stages |= instance->policy->stages;
     if (instance->policy->needs & ERAB_NEEDS_BODY)
         chain->body_stages |= instance->policy->stages;
+    if (erabi_policy_cacheable(instance))
+        chain->cached_stages |= instance->policy->stages;
     return 0;
 }
 

@@ -26,8 +26,9 @@ bool erabi_policy_permits(struct erabi_policy_engine *engine, const struct erab_
     engine->mono_ms = mono_ms;
     engine->now_ms = request->now_ms;
     /* An act is more than its link: it is judged each time. */
+    uint32_t remembered = chain->cached_stages & ~(uint32_t)ERAB_STAGE_ADMIN;
     const struct erabi_policy_cached *cached =
-        request->stage == ERAB_STAGE_ADMIN ? NULL : erabi_policy_cache_get(chain, request);
+        remembered & request->stage ? erabi_policy_cache_get(chain, request) : NULL;
     for (size_t i = 0; i < chain->n; i++) {
         struct erab_verdict verdict = {.size = sizeof(verdict)};
         if (!erabi_policy_concerns(chain->at[i], request))

@@ -8,6 +8,7 @@ import sys
 import zmq
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "../support"))
+import enrolment  # noqa: E402
 import stage  # noqa: E402
 from reload import reload, write  # noqa: E402
 from stage import dispatch, now, opt, telemetry  # noqa: E402
@@ -130,6 +131,23 @@ def what_makes_things_safer_cannot_be_denied(s):
     assert s.broker.tool("party", "revoke", "birch")[0] == 0
 
 
+def an_act_is_judged_by_the_operator_who_signed_it(s):
+    s.broker.config["policies"] = ["r2", "r3", access("stage=admin act=party-* object=cedar by=night-*")]
+    enrolment.operators(s, "hana", "night-ken")
+    where = enrolment.at(s)
+    ken = ("--operator", enrolment.path(s, "night-ken"))
+    denied = "the policy access refuses it: rule 1 (policy-denied)"
+    assert enrolment.refused(s, "party", "invite", "cedar", enrolment.path(s, "never"), "--role", "ra", "--firm", "cedar",
+                             *ken, *where) == denied
+    enrolment.invite(s)
+    enrolment.enroll(s)
+    assert enrolment.refused(s, "party", "approve", "cedar", *ken, *where) == denied
+    record = s.audited(what="admin", act="party-approve", verdict="refused", policy="access")
+    assert (record["object"], record["operator"]) == ("cedar", "night-ken"), record
+    assert enrolment.state(s) == "pending"
+    assert enrolment.approve(s)["state"] == "active"
+
+
 def the_hosts_own_administrator_gets_back_in(s):
     with_policies(s, access("stage=admin act=config-reload"))
     s.broker.config["policies"] = ["r2", "r3"]
@@ -164,4 +182,5 @@ if __name__ == "__main__":
     stage.run([what_may_not_leave_any_more_is_told_to_its_sender, a_member_of_a_group_may_be_left_out,
                telemetry_that_may_not_leave_is_shed_and_told, what_has_waited_leaves_within_the_quota,
                who_may_not_connect_comes_in_once_it_may, what_makes_things_safer_cannot_be_denied,
+               an_act_is_judged_by_the_operator_who_signed_it,
                the_hosts_own_administrator_gets_back_in, a_crash_does_not_let_a_ramp_be_jumped])
