@@ -200,7 +200,7 @@ static int connect_stream(void *user, const char *option)
 static int open_datagram(void *user, const struct erab_datagram_options *o, struct erab_datagram_info *info)
 {
     const char *interface = value_of(o->interface);
-    return interface ? relay_datagram(program.relay, interface, o->port, o->group, info) : -EINVAL;
+    return interface ? relay_datagram(program.relay, interface, o, info) : -EINVAL;
 }
 
 static int turn(void *user)
