@@ -31,7 +31,8 @@ struct channel_message {
     int32_t value;
     uint32_t port;
     char text[96];
-    char group[16];
+    uint32_t family;
+    char group[46];
     struct erab_datagram_info info;
 };
 

@@ -135,11 +135,13 @@ int runner_open_datagram(erab_self *self, const struct erab_datagram_options *op
 {
     struct channel_message m = {.kind = CHANNEL_DATAGRAM};
     int fd;
-    if (!options || options->size < sizeof *options || !options->interface || !info ||
+    if (!options || options->size < offsetof(struct erab_datagram_options, family) || !options->interface || !info ||
         !erabi_copy_text(m.text, sizeof m.text, options->interface) ||
         (options->group && !erabi_copy_text(m.group, sizeof m.group, options->group)))
         return -EINVAL;
     m.port = options->port;
+    if (options->size >= sizeof *options)
+        m.family = options->family;
     int r = ask(self, &m, &fd);
     if (r)
         return r;

@@ -45,9 +45,10 @@ int relay_new(struct relay **out, uv_loop_t *loop, const struct relay_limits *li
 void relay_free(struct relay *relay);
 
 /* The other end's descriptor (non-blocking, close-on-exec), the caller's, or a negative errno as in
- * <erab/host.h>. Neither waits. `endpoint` and `interface` are the values from the configuration. */
+ * <erab/host.h>. Neither waits. `endpoint` and `interface` are the values from the configuration; the interface's name in
+ * `options` is not looked at. */
 int relay_stream(struct relay *relay, const char *endpoint);
-int relay_datagram(struct relay *relay, const char *interface, uint16_t port, const char *group,
+int relay_datagram(struct relay *relay, const char *interface, const struct erab_datagram_options *options,
                    struct erab_datagram_info *info);
 
 /* listen://ADDRESS:PORT, the address in numbers. 0 or -EINVAL. */

@@ -158,10 +158,11 @@ static void on_datagram(struct supervisor *s, const struct channel_message *m)
 {
     struct channel_message answer = {0};
     const char *interface = option(s, m->text);
-    int fd = !interface || m->port > UINT16_MAX ? -EINVAL
-             : s->opened >= OPENED_A_BEAT
-                 ? -EAGAIN
-                 : relay_datagram(s->relay, interface, (uint16_t)m->port, m->group, &answer.info);
+    const struct erab_datagram_options options = {
+        .size = sizeof options, .group = m->group, .port = (uint16_t)m->port, .family = (uint16_t)m->family};
+    int fd = !interface || m->port > UINT16_MAX || m->family > UINT16_MAX ? -EINVAL
+             : s->opened >= OPENED_A_BEAT ? -EAGAIN
+                                          : relay_datagram(s->relay, interface, &options, &answer.info);
     s->opened++;
     if (fd >= 0)
         say(s, "UDP port %u on %s%s%s", m->port, interface, *m->group ? ", group " : "", m->group);

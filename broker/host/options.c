@@ -146,7 +146,7 @@ static void ask(struct asking *a, const struct erabi_given_entry *entry, const c
     if (good && WIFEXITED(status) && WEXITSTATUS(status) == 0)
         take_lines(a, entry);
     else
-        note(entry, r ? strerror(-r) : good ? "its runner refused it, see above" : "it did not answer in time");
+        note(entry, r ? strerror(-r) : good ? "its runner refused it or crashed" : "it did not answer in time");
 }
 
 int erabi_host_options_check(const struct erabi_config *config, const char *file, const char *runner,

@@ -251,12 +251,19 @@ static int silence(erab_self *self)
 static int open_datagram(erab_self *self, const struct erab_datagram_options *options, struct erab_datagram_info *info)
 {
     used(self, "open_datagram", false);
-    if (!options || options->size < sizeof *options || !options->interface || !info || info->size < sizeof *info)
+    if (!options || options->size < offsetof(struct erab_datagram_options, family) || !options->interface || !info || info->size < sizeof *info)
         return -EINVAL;
+    struct erab_datagram_options all = {.interface = options->interface, .group = options->group, .port = options->port};
+    all.size = sizeof all;
+    if (options->size >= sizeof *options)
+        all.family = options->family;
     if (self->ways.open_datagram)
-        return self->ways.open_datagram(self->ways.user, options, info);
+        return self->ways.open_datagram(self->ways.user, &all, info);
+    bool six = all.family ? all.family == 6 : all.group && strchr(all.group, ':');
     *info = (struct erab_datagram_info){
-        .size = sizeof *info, .interface = 1, .address = {192, 0, 2, 10}, .prefix_bits = 24, .mac = {2}};
+        .size = sizeof *info, .interface = 1, .address = {192, 0, 2, 10}, .prefix_bits = six ? 64 : 24, .mac = {2}};
+    if (six)
+        erabi_copy_bytes(info->address, ((const uint8_t[16]){0xfe, 0x80, [8] = 2, [15] = 10}), 16);
     return silence(self);
 }
 

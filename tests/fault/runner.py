@@ -218,19 +218,6 @@ def a_stream_to_nowhere_ends():
 
 
 @test
-def datagrams_go_where_they_were_declared_and_nowhere_else():
-    w = World("strays", interface="lo")
-    w.said(r"bad: it has 127.0.0.1/8")
-    assert w.adapter("incident")["detail"] == "datagram to 192.0.2.1 port 23610"
-    index = socket.if_nametoindex("lo")
-    w.said(rf"bad: from 127.0.0.1 at interface {index}: to a neighbour again")
-    w.broker.process.pump()
-    assert not [x for x in w.broker.process.lines if "to a group" in x or "to another port" in x]
-    w.is_applied("alder")
-    return w
-
-
-@test
 def a_killed_supervisor_takes_its_other_half_along():
     w = World("connects")
     w.adapter("ready")

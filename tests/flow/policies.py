@@ -71,6 +71,13 @@ def checked(s, options):
     return said[0], places
 
 
+def a_check_that_crashes_or_hangs_is_told_and_holds_nobody_up(s):
+    for how, told in (("crash", "its runner refused it or crashed"), ("hang", "it did not answer in time")):
+        (code, lines), _ = checked(s, {"detail": f"{how} at the check"})
+        assert code == 0 and len(lines) == 1 and "policy 'vendor': its options were not looked at" in lines[0], (how, lines)
+        assert told in lines[0], lines
+
+
 def wrong_options_are_told_with_their_line(s):
     said, _ = checked(s, {"detail": "d", "slow_ms": 30})
     assert said == (0, []), said
@@ -276,7 +283,8 @@ def the_runner_itself_refuses_an_unknown_signer(s):
 
 
 if __name__ == "__main__":
-    stage.run([wrong_options_are_told_with_their_line, its_refusal_comes_with_its_reason, it_may_vote_later,
+    stage.run([wrong_options_are_told_with_their_line, a_check_that_crashes_or_hangs_is_told_and_holds_nobody_up,
+               its_refusal_comes_with_its_reason, it_may_vote_later,
                one_that_never_votes_misses_its_deadline,
                one_that_crashes_is_started_again, one_that_hangs_is_killed_and_started_again,
                one_that_sends_garbage_is_killed, a_vote_that_is_none_denies,

@@ -25,6 +25,7 @@
 #include "relay.h"
 
 struct program {
+    struct erabi_module *module;
     const struct erab_adapter *adapter;
     void *instance;
     erab_self *self;
@@ -200,7 +201,7 @@ static int connect_stream(void *user, const char *option)
 static int open_datagram(void *user, const struct erab_datagram_options *o, struct erab_datagram_info *info)
 {
     const char *interface = value_of(o->interface);
-    return interface ? relay_datagram(program.relay, interface, o->port, o->group, info) : -EINVAL;
+    return interface ? relay_datagram(program.relay, interface, o, info) : -EINVAL;
 }
 
 static int turn(void *user)
@@ -339,15 +340,14 @@ static void on_read(uv_stream_t *stream, ssize_t n, const uv_buf_t *b)
 static bool load(const char *path, const char *name, char **args, struct erab_error *error)
 {
     struct erabi_module_file file;
-    struct erabi_module *module;
     json_t *options = json_object();
     for (char **a = args; *a; a++) {
         const char *is = strchr(*a, '=');
         if (is)
             json_object_setn_new(options, *a, (size_t)(is - *a), json_string(is + 1));
     }
-    bool good = erabi_module_open(&file, path, error) == 0 && erabi_module_load(&module, &file, error) == 0 &&
-                (program.adapter = erabi_module_adapter(module, name, error)) &&
+    bool good = erabi_module_open(&file, path, error) == 0 && erabi_module_load(&program.module, &file, error) == 0 &&
+                (program.adapter = erabi_module_adapter(program.module, name, error)) &&
                 erabi_module_options(&program.config, program.adapter->options, options, error) == 0 &&
                 program.adapter->check(&program.config, error) >= 0 &&
                 (program.instance = calloc(1, program.adapter->instance_size));
@@ -408,6 +408,7 @@ int main(int argc, char **argv)
         fprintf(stderr, "module_host: the adapter %s\n", fault);
     int code = *fault != 0;
     erabi_module_options_deinit(&program.config, program.adapter->options);
+    erabi_module_free(program.module);
     erab_fake_free(program.self);
     return code;
 }

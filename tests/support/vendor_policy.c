@@ -31,6 +31,10 @@ static const struct erab_option options[] = {
 
 static int check(const struct erab_config *config, struct erab_error *error)
 {
+    if (strcmp(config->values[0].text, "crash at the check") == 0)
+        abort();
+    for (volatile int on = 1; on && strcmp(config->values[0].text, "hang at the check") == 0;)
+        ;
     if (config->values[1].integer <= 60000)
         return 0;
     snprintf(error->text, sizeof(error->text), "more than a minute is no vote; give at most 60000");

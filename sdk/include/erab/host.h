@@ -53,15 +53,17 @@ struct erab_datagram {
 struct erab_datagram_options {
     uint32_t size;
     const char *interface; /* the option of the instance whose value names the network interface */
-    const char *group;     /* an IPv4 multicast group to join and to send to, or NULL */
+    const char *group;     /* a multicast group to join and to send to, as 224.0.23.0 or ff02::1, or NULL */
     uint16_t port;         /* bound, and the only one that is sent to */
+    uint8_t unused[6];
+    uint16_t family; /* since ABI 0.3: 4 or 6; 0: that of the group, without one IPv4 */
 };
 
 struct erab_datagram_info {
     uint32_t size;
     uint32_t interface;  /* its index */
-    uint8_t address[16]; /* our own on it; 4 bytes count for IPv4 */
-    uint8_t prefix_bits; /* of its network: unicast goes nowhere else */
+    uint8_t address[16]; /* our own on it; 4 bytes count for IPv4. Of IPv6 the one of the link, if there is one */
+    uint8_t prefix_bits; /* of its network: unicast goes nowhere else (of IPv6 also to its other ones) */
     uint8_t mac[6];
 };
 
@@ -118,8 +120,8 @@ struct erab_host {
      * endpoint in it), -EAGAIN (too many open, or too often), -EIO. */
     int (*connect_stream)(erab_self *self, const char *option);
     /* UDP on one interface: a non-blocking local socket of packets, each with struct erab_datagram before
-     * it. Datagrams to elsewhere than the interface's own network and the group, or to another port, are
-     * dropped and an incident. *info is filled. -EINVAL, -ENODEV, -EADDRNOTAVAIL (no IPv4 address),
+     * it. Datagrams to elsewhere than the interface's own networks and the group, or to another port, are
+     * dropped and an incident. *info is filled. -EINVAL, -ENODEV, -EADDRNOTAVAIL (no such address),
      * -EADDRINUSE, -EAGAIN, -EIO. */
     int (*open_datagram)(erab_self *self, const struct erab_datagram_options *options,
                          struct erab_datagram_info *info);
