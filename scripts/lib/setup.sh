@@ -8,7 +8,7 @@ erab_packages=(
   libxml2-dev libcurl4-openssl-dev libseccomp-dev libcmocka-dev
   protobuf-c-compiler protobuf-compiler python3-protobuf
   python3 python3-zmq python3-nacl python3-lxml python3-yaml
-  libxml2-utils openssl universal-ctags clang llvm libclang-rt-14-dev valgrind iproute2
+  libxml2-utils openssl universal-ctags clang llvm libclang-rt-14-dev valgrind iproute2 zsh fish
 )
 
 # Packages of the list that are not installed, one a line. A node or npm from elsewhere is kept: Debian's npm

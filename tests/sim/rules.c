@@ -150,6 +150,9 @@ static void check_order(struct party *p, const struct message *m)
     for (unsigned i = 0; i < PARTIES; i++)
         if (!p->world->parties[i].intruder && strcmp(p->world->parties[i].speaks, m->from) == 0)
             sender = i;
+    /* Refused while its link was open and not heard of by its sender, it comes again after the close: as a new one. */
+    if (world_opened(p->world, m->from, m->to))
+        return;
     uint64_t *last = &p->last_no[sender][erab_type_lane(m->type)];
     if (m->order_no < *last)
         rule_broken(p->world, "%s: %s came after number %llu", p->name, label(m, text), (unsigned long long)*last);
