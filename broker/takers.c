@@ -17,7 +17,7 @@ static bool names_types(const struct erabi_attachment *a)
 /* Those that name their types stand first (outlets.c). */
 struct erabi_target *erabi_takers_find(struct erabi_pipeline *pipeline, enum erab_type type)
 {
-    struct erabi_target *said = NULL, *rest = NULL;
+    struct erabi_target *said = NULL, *rest = NULL, *any = NULL;
     for (size_t i = 0; i < pipeline->tables.n_locals; i++) {
         const struct erabi_attachment *a = pipeline->tables.locals[i];
         if (!permits(a, type))
@@ -25,6 +25,7 @@ struct erabi_target *erabi_takers_find(struct erabi_pipeline *pipeline, enum era
         struct erabi_target *target = erabi_pipeline_outlet(pipeline, a, ERAB_IF_NONE);
         if (!target)
             continue;
+        any = any ? any : target;
         if (target->says && !said && (target->takes >> type & 1))
             said = target;
         else if (!target->says && names_types(a))
@@ -34,6 +35,8 @@ struct erabi_target *erabi_takers_find(struct erabi_pipeline *pipeline, enum era
         if (pipeline->n_saying == 0 && rest)
             break; /* nobody has said anything: the first one it is */
     }
+    if (!said && !rest && type == ERAB_RECEIPT)
+        return any; /* whose message it is about is not known after a restart: an answer never waits for a taker */
     return said ? said : rest;
 }
 
@@ -165,7 +168,10 @@ static struct erabi_target *whither(void *user, const struct erabi_delivery *del
         return NULL;
     if (delivery->sent_ms && delivery->target->connection[ERAB_LANES_COMMAND])
         return NULL; /* it has been handed over: an answer is on its way */
-    struct erabi_target *taker = erabi_takers_find(pipeline, delivery->parcel->header.type);
+    enum erab_type type = delivery->parcel->header.type;
+    if (type == ERAB_RECEIPT && delivery->target->attachment != &pipeline->self)
+        return NULL; /* it is that application's own */
+    struct erabi_target *taker = erabi_takers_find(pipeline, type);
     return taker ? taker : erabi_pipeline_outlet(pipeline, &pipeline->self, ERAB_IF_NONE);
 }
 

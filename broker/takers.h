@@ -1,7 +1,8 @@
 /* Which of the owner's applications takes a type: one each. In this order:
  *   1. the first application whose row in the configuration names it and that has not said itself what it takes;
  *   2. the connected application that has said so in its Ping;
- *   3. the first application whose row names no types and that has not said itself what it takes.
+ *   3. the first application whose row names no types and that has not said itself what it takes;
+ *   4. receipts: the first application that may have them.
  * Without one the owner's messages wait at the broker itself. Loop thread. */
 #ifndef ERABI_TAKERS_H
 #define ERABI_TAKERS_H

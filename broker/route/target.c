@@ -177,8 +177,6 @@ size_t erabi_target_move(struct erabi_target *target,
 {
     size_t n = 0;
     for (int i = 0; i < ERABI_QUEUE_COUNT; i++) {
-        if (i == ERABI_QUEUE_RECEIPT)
-            continue;
         size_t left = target->queues[i].n; /* one that could not go stands behind the others, and is not tried again */
         for (struct erabi_delivery *d = TAILQ_FIRST(&target->queues[i].list), *next; d && left; d = next, left--) {
             next = TAILQ_NEXT(d, place);

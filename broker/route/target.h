@@ -139,7 +139,7 @@ void erabi_target_tell(struct erabi_deliveries *taken, void (*each)(void *user, 
  * `hash` (may be NULL) is that of other bytes. */
 int erabi_target_ack(struct erabi_target *target, const uint8_t id[ERAB_ID_SIZE], uint32_t party, const uint8_t *hash,
                      int64_t *row);
-/* What waits here, receipts aside, goes over to the target that `whither` names for it (NULL: it stays), in its order and
+/* What waits here goes over to the target that `whither` names for it (NULL: it stays), in its order and
  * whatever the room there: it was accepted. How many went. */
 size_t erabi_target_move(struct erabi_target *target,
                          struct erabi_target *(*whither)(void *user, const struct erabi_delivery *delivery), void *user);

@@ -215,6 +215,21 @@ def after_a_kill_messages_wait_for_who_takes_them(s):
     assert trader.receive("opt", timeout=10).hash == message.hash
 
 
+def what_became_of_its_messages_is_told_after_a_restart(s):
+    s.change(lambda config: config.update(parties=[p for p in config["parties"] if p["id"] != "desk"]))
+    s.broker.start()
+    trader = s.app_of("trader", ["opt"])
+    order = trader.message("dispatch", "alder", dispatch())
+    assert trader.request(order)["state"] == "accepted"
+    s.broker.process.child.kill()
+    s.broker.process.stop()
+    s.broker.start()
+    trader = s.app_of("trader", ["opt"])
+    alder = s.client("alder", "r3")
+    alder.answer(alder.receive("dispatch", timeout=10), "applied")
+    assert trader.receipt_for(order, timeout=10)["state"] == "applied"
+
+
 def a_reload_keeps_takers_and_finds_new_ones(s):
     trader = s.app_of("trader", ["opt"])
     s.app_of("desk", ["plan"])

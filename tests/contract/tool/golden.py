@@ -49,7 +49,7 @@ class Goldens:
             text = text.replace(what, name)
         for pattern, name in ((r"\b[0-9a-f]{128}\b", "SIGNATURE"), (r"\b[0-9a-f]{64}\b", "KEY"),
                               (r"\b[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[0-9a-f]{4}-[0-9a-f]{12}\b", "ID"),
-                              (r"\b[0-9a-f]{32}\b", "LOG"), (r"127\.0\.0\.1:\d+", "127.0.0.1:PORT"),
+                              (r"\b[0-9a-f]{32}\b", "LOG"), (r"\b127\.\d+\.\d+\.\d+:\d+", "127.0.0.1:PORT"),
                               (r'(?<="seq": )\d+', "NUMBER"), (r"\b1[6-9]\d{11}\b", "TIME"), (r'\b0\.1\.\d+\b', "VERSION"),
                               (r'("(?:connections|packets_in|packets_out|refused|for_s|retry_in_s|records|heads|witnessed|ahead_ms'
                                r'|serial)": )-?\d+', r"\1N"),
