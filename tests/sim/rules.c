@@ -85,7 +85,8 @@ static void check_breaker(struct party *p, const struct message *m)
         rule_broken(w, "%s was sent %s over an open link", p->name, label(m, text));
     if (m->accepted_us && m->accepted_us < w->tripped_us && !w->trip_lost && sim_read_sent_us() > w->tripped_us)
         rule_broken(w, "%s was sent %s, which had waited when its link was opened", p->name, label(m, text));
-    if (m->denied_us && sim_read_sent_us() > m->denied_us && !w->count.crashes)
+    /* What was on its way a second time when the first was denied may be taken after the link was closed again. */
+    if (m->denied_us && m->accepted_us < m->denied_us && sim_read_sent_us() > m->denied_us && !w->count.crashes)
         rule_broken(w, "%s was sent %s after its sender was told that it is not", p->name, label(m, text));
 }
 
