@@ -151,6 +151,8 @@ static void check_order(struct party *p, const struct message *m)
     for (unsigned i = 0; i < PARTIES; i++)
         if (!p->world->parties[i].intruder && strcmp(p->world->parties[i].speaks, m->from) == 0)
             sender = i;
+    if (m->denied_us && m->accepted_us > m->denied_us)
+        return; /* denied, and taken when it came a second time: its place was lost with the first */
     uint64_t *last = &p->last_no[sender][erab_type_lane(m->type)];
     if (m->order_no < *last)
         rule_broken(p->world, "%s: %s came after number %llu", p->name, label(m, text), (unsigned long long)*last);

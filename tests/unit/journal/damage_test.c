@@ -67,6 +67,35 @@ static void a_row_in_the_place_of_another_is_found(void **state)
                " WHERE row = 2", "table outbox, row 3");
 }
 
+/* The bytes of an id stand in the table and once more in its index: the second place is changed. */
+static void an_index_that_differs_is_found(void **state)
+{
+    static const uint8_t id[ERAB_ID_SIZE] = {2};
+    struct erabi_journal *j;
+    char *bytes = NULL, *at, *last = NULL;
+    assert_int_equal(reopened(&j, NULL), 0);
+    closed(j);
+    FILE *f = fopen(path, "r+b");
+    assert_non_null(f);
+    fseek(f, 0, SEEK_END);
+    size_t size = (size_t)ftell(f);
+    bytes = malloc(size);
+    rewind(f);
+    assert_int_equal(fread(bytes, 1, size, f), size);
+    for (at = bytes; (at = memmem(at, size - (size_t)(at - bytes), id, sizeof(id))); at++)
+        last = at;
+    assert_non_null(last);
+    fseek(f, last - bytes + 5, SEEK_SET);
+    fputc(1, f);
+    fclose(f);
+    free(bytes);
+    n_found = 0;
+    assert_int_equal(erabi_journal_open(&j, &loop, &(struct erabi_journal_options){path, "maple", 8, on_found, NULL}, NULL, 0), 0);
+    assert_true(erabi_journal_damaged(j));
+    assert_non_null(strstr(found, "table message"));
+    closed(j);
+}
+
 static void who_may_come_in_is_believed_whole_or_not_at_all(void **state)
 {
     static const char *const sql[] = {"UPDATE revocation SET party = 'cedar'", "DELETE FROM revocation",
@@ -265,6 +294,7 @@ int main(void)
         T(a_changed_recipient_is_found),
         T(a_row_that_is_gone_is_missed),
         T(a_row_in_the_place_of_another_is_found),
+        T(an_index_that_differs_is_found),
         T(who_may_come_in_is_believed_whole_or_not_at_all),
         T(foreign_tables_are_refused),
         T(a_flipped_bit_is_found_or_means_nothing),
