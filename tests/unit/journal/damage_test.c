@@ -1,6 +1,8 @@
 /* A journal that is not what was written: found, named, and nothing of it is sent. */
 #include "rig.h"
 
+#include "journal/store.h"
+
 static char found[512];
 static int n_found;
 
@@ -261,6 +263,11 @@ static void a_migration_that_fails_changes_nothing(void **state)
     assert_true(failed > 0);
 }
 
+static void on_copied(void *user, int r)
+{
+    *(bool *)user = r == 0;
+}
+
 static void a_copy_is_whole_and_no_journal_to_go_on_with(void **state)
 {
     char copy[80];
@@ -284,6 +291,32 @@ static void a_copy_is_whole_and_no_journal_to_go_on_with(void **state)
     assert_non_null(strstr(error, "is a backup"));
 }
 
+static void a_copy_made_beside_commits_is_one_state(void **state)
+{
+    char copy[80], error[256];
+    struct erabi_journal *j;
+    struct erabi_store *store;
+    bool copied = false;
+    size_t grave;
+    assert_int_equal(erabi_journal_open(&j, &loop, &options, NULL, 0), 0);
+    for (int i = 0; i < 6000; i++)
+        assert_int_equal(put(j, (uint8_t)i, 100, NULL), 0);
+    while (done_calls < 6000)
+        uv_run(&loop, UV_RUN_ONCE);
+    snprintf(copy, sizeof(copy), "%s.copy", path);
+    assert_int_equal(erabi_journal_copy(j, copy, on_copied, &copied), 0);
+    for (int i = 0; i < 500; i++) /* between its steps */
+        assert_int_equal(put(j, (uint8_t)i, 100, NULL), 0);
+    while (!copied || done_calls < 6500)
+        uv_run(&loop, UV_RUN_ONCE);
+    closed(j);
+    assert_int_equal(erabi_store_open(&store, copy, NULL, ERABI_STORE_READ, error, sizeof(error)), 0);
+    assert_int_equal(erabi_store_check(store, true, NULL, NULL, &grave), 0);
+    assert_true(erabi_store_head(store)->tables[ERABI_TABLE_OUTBOX].rows >= 6000);
+    assert_int_equal(erabi_store_head(store)->kind, ERABI_JOURNAL_BACKUP);
+    erabi_store_close(store);
+}
+
 int main(void)
 {
     if (!mkdtemp(folder))
@@ -305,6 +338,7 @@ int main(void)
         T(the_first_version_is_brought_over_whole),
         T(a_migration_that_fails_changes_nothing),
         T(a_copy_is_whole_and_no_journal_to_go_on_with),
+        T(a_copy_made_beside_commits_is_one_state),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
