@@ -177,6 +177,84 @@ static void an_older_copy_is_refused(void **state)
     assert_non_null(strstr(error, "accept-restore"));
 }
 
+/* A child that is killed leaves all it was told in the file beside the database. */
+static void killed_with(int messages)
+{
+    int told[2];
+    assert_int_equal(pipe(told), 0);
+    pid_t child = fork();
+    if (child == 0) {
+        uv_loop_t own;
+        struct erabi_journal *j;
+        uv_loop_init(&own);
+        if (erabi_journal_open(&j, &own, &options, NULL, 0) < 0)
+            _exit(1);
+        for (int i = 1; i <= messages; i++) {
+            if (put(j, (uint8_t)i, 100, NULL) < 0)
+                _exit(1);
+            while (done_calls < i)
+                uv_run(&own, UV_RUN_ONCE);
+        }
+        /* When this one is told, the head of those before is on disk. */
+        erabi_journal_state(j, "latch", erabi_slice("abc", 3), on_done, NULL);
+        while (done_calls <= messages)
+            uv_run(&own, UV_RUN_ONCE);
+        if (done_result != 0 || write(told[1], "x", 1) != 1)
+            _exit(1);
+        for (;;)
+            pause();
+    }
+    char c;
+    assert_int_equal(read(told[0], &c, 1), 1);
+    kill(child, SIGKILL);
+    waitpid(child, NULL, 0);
+    close(told[0]);
+    close(told[1]);
+}
+
+/* SQLite alone drops what follows a flipped bit there, and says nothing. */
+static void a_flipped_bit_in_the_log_beside_it_loses_nothing_in_silence(void **state)
+{
+    const char *const ends[] = {"", "-wal", ".head"};
+    char name[80], kept[80];
+    struct erabi_journal *j;
+    unsigned refused = 0;
+    killed_with(6);
+    for (size_t i = 0; i < 3; i++) {
+        snprintf(name, sizeof(name), "%s%s", path, ends[i]);
+        snprintf(kept, sizeof(kept), "%s%s.kept", path, ends[i]);
+        copy_file(name, kept);
+    }
+    snprintf(kept, sizeof(kept), "%s-wal.kept", path);
+    struct stat st;
+    assert_int_equal(stat(kept, &st), 0);
+    assert_true(st.st_size > 20000);
+    for (long at = 0; at < st.st_size; at += 397) {
+        for (size_t i = 0; i < 3; i++) {
+            snprintf(name, sizeof(name), "%s%s", path, ends[i]);
+            snprintf(kept, sizeof(kept), "%s%s.kept", path, ends[i]);
+            copy_file(kept, name);
+        }
+        snprintf(name, sizeof(name), "%s-wal", path);
+        FILE *f = fopen(name, "r+b");
+        fseek(f, at, SEEK_SET);
+        int was = fgetc(f);
+        fseek(f, at, SEEK_SET);
+        fputc(was ^ 1 << at % 8, f);
+        fclose(f);
+        int r = erabi_journal_open(&j, &loop, &options, NULL, 0);
+        refused += r < 0;
+        if (r < 0)
+            continue;
+        bool damaged = erabi_journal_damaged(j);
+        assert_int_equal(load(j, 0), 0);
+        closed(j);
+        assert_true(damaged || seen.pending == 6);
+    }
+    print_message("%u flips in the log refused\n", refused);
+    assert_true(refused > 10);
+}
+
 static void without_its_head_file_it_is_refused(void **state)
 {
     char head[80];
@@ -332,6 +410,7 @@ int main(void)
         T(foreign_tables_are_refused),
         T(a_flipped_bit_is_found_or_means_nothing),
         T(an_older_copy_is_refused),
+        T(a_flipped_bit_in_the_log_beside_it_loses_nothing_in_silence),
         T(without_its_head_file_it_is_refused),
         T(a_head_one_commit_behind_is_usual),
         T(another_owners_journal_is_refused),
