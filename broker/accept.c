@@ -172,7 +172,7 @@ int erabi_restored_accept(const char *path, const char *audit, struct erabi_acce
     int r = erabi_store_open(&store, path, NULL, ERABI_STORE_USE, error, error_size);
     if (r < 0)
         return r;
-    r = erabi_store_check(store, on_finding, damage, NULL);
+    r = erabi_store_check(store, true, on_finding, damage, NULL);
     if (r > 0) {
         snprintf(error, error_size, "%s: %s", path, damage);
         erabi_store_close(store);

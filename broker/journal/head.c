@@ -178,7 +178,8 @@ const char *erabi_journal_head_judge(const struct erabi_journal_head *store, con
 {
     if (store->kind == ERABI_JOURNAL_BACKUP)
         return "is a backup";
-    if (store->kind == ERABI_JOURNAL_ACCEPTED) /* the file beside it tells of what was given up */
+    if (store->kind == ERABI_JOURNAL_ACCEPTED && /* then the file beside it tells of what was given up */
+        (!kept || sodium_memcmp(store->journal, kept->journal, sizeof(kept->journal)) != 0))
         return NULL;
     if (!kept) /* a crash right after it was made */
         return store->generation <= 1 ? NULL : "has lost its .head file";

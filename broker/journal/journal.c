@@ -139,6 +139,7 @@ static void run_group(struct erabi_journal *j, struct erabi_ops *group)
 
 static void begin_copy(struct erabi_journal *j, struct erabi_op *op)
 {
+    op->next = NULL;
     op->result = j->copy ? -EBUSY : erabi_store_copy_begin(&j->copy, j->store, op->text);
     if (op->result == 0)
         j->copy_op = op;

@@ -59,7 +59,7 @@ int erabi_journal_recover(const struct erabi_journal_options *options, enum erab
     int r = erabi_store_open(store, options->path, options->owner, mode, error, error_size);
     if (r < 0)
         return r;
-    r = erabi_store_check(*store, on_finding, &o, &grave);
+    r = erabi_store_check(*store, mode == ERABI_STORE_READ, on_finding, &o, &grave);
     if (r < 0 && error)
         snprintf(error, error_size, "%s: %s", options->path, strerror(-r));
     *damaged = r > 0;

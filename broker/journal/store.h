@@ -28,9 +28,9 @@ int erabi_store_size(struct erabi_store *store, uint64_t *bytes, uint64_t *unuse
 
 /* Reads everything and tells what is wrong. `row` is a number or a key; "" for a table as a whole. Returns how many
  * findings there were: in tables that say who may do what (revocation, state, the head itself) they are counted in
- * `grave`, too. */
+ * `grave`, too. `thorough`: also what costs much and can only find what was wrong with the file's writing. */
 typedef void (*erabi_store_finding)(void *user, const char *table, const char *row, const char *what);
-int erabi_store_check(struct erabi_store *store, erabi_store_finding found, void *user, size_t *grave);
+int erabi_store_check(struct erabi_store *store, bool thorough, erabi_store_finding found, void *user, size_t *grave);
 /* The highest rows in use. */
 int erabi_store_rows(struct erabi_store *store, int64_t *message, int64_t *outbox);
 /* `damaged`: what does not hold is left out, and nothing that would be sent is told. */

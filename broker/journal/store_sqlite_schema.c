@@ -122,6 +122,30 @@ static void fn_out(sqlite3_context *context, int n, sqlite3_value **values)
     count(context, values, erabi_journal_head_drop);
 }
 
+/* erab_total(value, row): of a whole table, in any order; only compared with another one of the same start. */
+static void fn_total_step(sqlite3_context *context, int n, sqlite3_value **values)
+{
+    static const uint8_t key[crypto_shorthash_KEYBYTES] = {0};
+    uint8_t bytes[32] = {0}, hash[crypto_shorthash_BYTES];
+    uint64_t *total = sqlite3_aggregate_context(context, sizeof(*total));
+    struct erabi_writer w = erabi_writer(bytes, sizeof(bytes));
+    erabi_write_u64(&w, (uint64_t)sqlite3_value_int64(values[1]));
+    if (sqlite3_value_type(values[0]) == SQLITE_BLOB && sqlite3_value_bytes(values[0]) <= 16)
+        erabi_write_bytes(&w, sqlite3_value_blob(values[0]), (size_t)sqlite3_value_bytes(values[0]));
+    else
+        erabi_write_u64(&w, (uint64_t)sqlite3_value_int64(values[0]));
+    crypto_shorthash(hash, bytes, sizeof(bytes), key);
+    struct erabi_reader r = erabi_reader(hash, sizeof(hash));
+    if (total)
+        *total += erabi_read_u64(&r) | 1;
+}
+
+static void fn_total_end(sqlite3_context *context)
+{
+    const uint64_t *total = sqlite3_aggregate_context(context, 0);
+    sqlite3_result_int64(context, total ? (sqlite3_int64)*total : 0);
+}
+
 int erabi_store_functions(struct erabi_store *s)
 {
     int code = sqlite3_create_function_v2(s->db, "erab_row", -1, SQLITE_UTF8 | SQLITE_DETERMINISTIC, NULL, fn_row, NULL,
@@ -130,6 +154,8 @@ int erabi_store_functions(struct erabi_store *s)
         code = sqlite3_create_function_v2(s->db, "erab_in", 2, SQLITE_UTF8, s, fn_in, NULL, NULL, NULL);
     if (code == SQLITE_OK)
         code = sqlite3_create_function_v2(s->db, "erab_out", 2, SQLITE_UTF8, s, fn_out, NULL, NULL, NULL);
+    if (code == SQLITE_OK)
+        code = sqlite3_create_function_v2(s->db, "erab_total", 2, SQLITE_UTF8, NULL, NULL, fn_total_step, fn_total_end, NULL);
     return erabi_store_fault(code);
 }
 

@@ -1,6 +1,8 @@
 /* A journal that is not what was written: found, named, and nothing of it is sent. */
 #include "rig.h"
 
+#include "journal/store.h"
+
 static char found[512];
 static int n_found;
 
@@ -65,6 +67,35 @@ static void a_row_in_the_place_of_another_is_found(void **state)
 {
     damaged_by("DELETE FROM outbox WHERE row = 3; INSERT INTO outbox SELECT 3,message,recipient,expires,seq,sum FROM outbox"
                " WHERE row = 2", "table outbox, row 3");
+}
+
+/* The bytes of an id stand in the table and once more in its index: the second place is changed. */
+static void an_index_that_differs_is_found(void **state)
+{
+    static const uint8_t id[ERAB_ID_SIZE] = {2};
+    struct erabi_journal *j;
+    char *bytes = NULL, *at, *last = NULL;
+    assert_int_equal(reopened(&j, NULL), 0);
+    closed(j);
+    FILE *f = fopen(path, "r+b");
+    assert_non_null(f);
+    fseek(f, 0, SEEK_END);
+    size_t size = (size_t)ftell(f);
+    bytes = malloc(size);
+    rewind(f);
+    assert_int_equal(fread(bytes, 1, size, f), size);
+    for (at = bytes; (at = memmem(at, size - (size_t)(at - bytes), id, sizeof(id))); at++)
+        last = at;
+    assert_non_null(last);
+    fseek(f, last - bytes + 5, SEEK_SET);
+    fputc(1, f);
+    fclose(f);
+    free(bytes);
+    n_found = 0;
+    assert_int_equal(erabi_journal_open(&j, &loop, &(struct erabi_journal_options){path, "maple", 8, on_found, NULL}, NULL, 0), 0);
+    assert_true(erabi_journal_damaged(j));
+    assert_non_null(strstr(found, "table message"));
+    closed(j);
 }
 
 static void who_may_come_in_is_believed_whole_or_not_at_all(void **state)
@@ -144,6 +175,84 @@ static void an_older_copy_is_refused(void **state)
     assert_int_equal(erabi_journal_open(&j, &loop, &options, error, sizeof(error)), -ESTALE);
     assert_non_null(strstr(error, "is older than what was committed last"));
     assert_non_null(strstr(error, "accept-restore"));
+}
+
+/* A child that is killed leaves all it was told in the file beside the database. */
+static void killed_with(int messages)
+{
+    int told[2];
+    assert_int_equal(pipe(told), 0);
+    pid_t child = fork();
+    if (child == 0) {
+        uv_loop_t own;
+        struct erabi_journal *j;
+        uv_loop_init(&own);
+        if (erabi_journal_open(&j, &own, &options, NULL, 0) < 0)
+            _exit(1);
+        for (int i = 1; i <= messages; i++) {
+            if (put(j, (uint8_t)i, 100, NULL) < 0)
+                _exit(1);
+            while (done_calls < i)
+                uv_run(&own, UV_RUN_ONCE);
+        }
+        /* When this one is told, the head of those before is on disk. */
+        erabi_journal_state(j, "latch", erabi_slice("abc", 3), on_done, NULL);
+        while (done_calls <= messages)
+            uv_run(&own, UV_RUN_ONCE);
+        if (done_result != 0 || write(told[1], "x", 1) != 1)
+            _exit(1);
+        for (;;)
+            pause();
+    }
+    char c;
+    assert_int_equal(read(told[0], &c, 1), 1);
+    kill(child, SIGKILL);
+    waitpid(child, NULL, 0);
+    close(told[0]);
+    close(told[1]);
+}
+
+/* SQLite alone drops what follows a flipped bit there, and says nothing. */
+static void a_flipped_bit_in_the_log_beside_it_loses_nothing_in_silence(void **state)
+{
+    const char *const ends[] = {"", "-wal", ".head"};
+    char name[80], kept[80];
+    struct erabi_journal *j;
+    unsigned refused = 0;
+    killed_with(6);
+    for (size_t i = 0; i < 3; i++) {
+        snprintf(name, sizeof(name), "%s%s", path, ends[i]);
+        snprintf(kept, sizeof(kept), "%s%s.kept", path, ends[i]);
+        copy_file(name, kept);
+    }
+    snprintf(kept, sizeof(kept), "%s-wal.kept", path);
+    struct stat st;
+    assert_int_equal(stat(kept, &st), 0);
+    assert_true(st.st_size > 20000);
+    for (long at = 0; at < st.st_size; at += 397) {
+        for (size_t i = 0; i < 3; i++) {
+            snprintf(name, sizeof(name), "%s%s", path, ends[i]);
+            snprintf(kept, sizeof(kept), "%s%s.kept", path, ends[i]);
+            copy_file(kept, name);
+        }
+        snprintf(name, sizeof(name), "%s-wal", path);
+        FILE *f = fopen(name, "r+b");
+        fseek(f, at, SEEK_SET);
+        int was = fgetc(f);
+        fseek(f, at, SEEK_SET);
+        fputc(was ^ 1 << at % 8, f);
+        fclose(f);
+        int r = erabi_journal_open(&j, &loop, &options, NULL, 0);
+        refused += r < 0;
+        if (r < 0)
+            continue;
+        bool damaged = erabi_journal_damaged(j);
+        assert_int_equal(load(j, 0), 0);
+        closed(j);
+        assert_true(damaged || seen.pending == 6);
+    }
+    print_message("%u flips in the log refused\n", refused);
+    assert_true(refused > 10);
 }
 
 static void without_its_head_file_it_is_refused(void **state)
@@ -232,6 +341,11 @@ static void a_migration_that_fails_changes_nothing(void **state)
     assert_true(failed > 0);
 }
 
+static void on_copied(void *user, int r)
+{
+    *(bool *)user = r == 0;
+}
+
 static void a_copy_is_whole_and_no_journal_to_go_on_with(void **state)
 {
     char copy[80];
@@ -255,6 +369,32 @@ static void a_copy_is_whole_and_no_journal_to_go_on_with(void **state)
     assert_non_null(strstr(error, "is a backup"));
 }
 
+static void a_copy_made_beside_commits_is_one_state(void **state)
+{
+    char copy[80], error[256];
+    struct erabi_journal *j;
+    struct erabi_store *store;
+    bool copied = false;
+    size_t grave;
+    assert_int_equal(erabi_journal_open(&j, &loop, &options, NULL, 0), 0);
+    for (int i = 0; i < 6000; i++)
+        assert_int_equal(put(j, (uint8_t)i, 100, NULL), 0);
+    while (done_calls < 6000)
+        uv_run(&loop, UV_RUN_ONCE);
+    snprintf(copy, sizeof(copy), "%s.copy", path);
+    assert_int_equal(erabi_journal_copy(j, copy, on_copied, &copied), 0);
+    for (int i = 0; i < 500; i++) /* between its steps */
+        assert_int_equal(put(j, (uint8_t)i, 100, NULL), 0);
+    while (!copied || done_calls < 6500)
+        uv_run(&loop, UV_RUN_ONCE);
+    closed(j);
+    assert_int_equal(erabi_store_open(&store, copy, NULL, ERABI_STORE_READ, error, sizeof(error)), 0);
+    assert_int_equal(erabi_store_check(store, true, NULL, NULL, &grave), 0);
+    assert_true(erabi_store_head(store)->tables[ERABI_TABLE_OUTBOX].rows >= 6000);
+    assert_int_equal(erabi_store_head(store)->kind, ERABI_JOURNAL_BACKUP);
+    erabi_store_close(store);
+}
+
 int main(void)
 {
     if (!mkdtemp(folder))
@@ -265,16 +405,19 @@ int main(void)
         T(a_changed_recipient_is_found),
         T(a_row_that_is_gone_is_missed),
         T(a_row_in_the_place_of_another_is_found),
+        T(an_index_that_differs_is_found),
         T(who_may_come_in_is_believed_whole_or_not_at_all),
         T(foreign_tables_are_refused),
         T(a_flipped_bit_is_found_or_means_nothing),
         T(an_older_copy_is_refused),
+        T(a_flipped_bit_in_the_log_beside_it_loses_nothing_in_silence),
         T(without_its_head_file_it_is_refused),
         T(a_head_one_commit_behind_is_usual),
         T(another_owners_journal_is_refused),
         T(the_first_version_is_brought_over_whole),
         T(a_migration_that_fails_changes_nothing),
         T(a_copy_is_whole_and_no_journal_to_go_on_with),
+        T(a_copy_made_beside_commits_is_one_state),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

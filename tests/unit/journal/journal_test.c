@@ -208,6 +208,40 @@ static void a_cancel_and_the_end_of_its_order_are_one_commit(void **state)
     closed(j);
 }
 
+static long size_of(const char *name)
+{
+    struct stat st;
+    return stat(name, &st) == 0 ? (long)st.st_size : 0;
+}
+
+/* As many again as were taken and purged before need no more room. */
+static void what_is_purged_leaves_its_room(void **state)
+{
+    struct erabi_journal *j;
+    long after[4];
+    assert_int_equal(erabi_journal_open(&j, &loop, &options, NULL, 0), 0);
+    for (int round = 0; round < 4; round++) {
+        int64_t row;
+        int before = done_calls;
+        for (int i = 0; i < 900; i++) {
+            assert_int_equal(put(j, (uint8_t)i, 100, &row), 0);
+            erabi_journal_outbox_done(j, row);
+        }
+        while (done_calls < before + 900)
+            uv_run(&loop, UV_RUN_ONCE);
+        for (int i = 0; i < 4; i++) /* one of them purges */
+            erabi_journal_tick(j, 1000);
+        assert_int_equal(put(j, 1, 4000000000000u, &row), 0);
+        while (done_calls < before + 901)
+            uv_run(&loop, UV_RUN_ONCE);
+        closed(j);
+        after[round] = size_of(path);
+        assert_int_equal(erabi_journal_open(&j, &loop, &options, NULL, 0), 0);
+    }
+    closed(j);
+    assert_true(after[3] <= after[1] + 8 * 4096);
+}
+
 static void revocations_and_states_survive(void **state)
 {
     struct erabi_journal *j = opened();
@@ -344,6 +378,7 @@ int main(void)
         T(what_is_put_during_a_load_is_kept),
         T(a_settled_recipient_leaves_the_outbox_and_the_mark_stays),
         T(a_cancel_and_the_end_of_its_order_are_one_commit),
+        T(what_is_purged_leaves_its_room),
         T(revocations_and_states_survive),
         T(a_full_queue_says_so),
         T(a_database_in_use_is_refused),
