@@ -288,6 +288,7 @@ void erabi_pipeline_deinit(struct erabi_pipeline *pipeline)
     free(pipeline->seqs);
     erabi_tables_free(&pipeline->tables);
     erabi_known_deinit(&pipeline->known);
+    erabi_refused_deinit(&pipeline->refused);
     free(pipeline->known.charged);
     erabi_links_free(pipeline->breakers.links);
     erabi_snapshot_unref(pipeline->snapshot);

@@ -33,6 +33,18 @@ bool erabi_passage_gather(struct passage *p)
     return p->gather != NULL;
 }
 
+bool erabi_passage_was_refused(struct passage *p)
+{
+    p->reason = erabi_refused_find(&p->pipeline->refused, p->header.id, p->hash);
+    return p->reason != ERAB_REASON_NONE;
+}
+
+void erabi_passage_keep_refusal(const struct passage *p)
+{
+    if (p->reason == ERAB_REASON_BREAKER_OPEN && erab_type_lane(p->header.type) != ERAB_LANE_TELEMETRY)
+        erabi_refused_add(&p->pipeline->refused, p->header.id, p->hash, p->reason);
+}
+
 /* The order that this message cancels, if it is the sender's. */
 static const uint8_t *ended_by(const struct passage *p)
 {

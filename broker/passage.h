@@ -63,6 +63,9 @@ void erabi_passage_ask(struct passage *p, struct link *link);
 bool erabi_passage_hold(struct passage *p);
 /* Time has passed for what had to wait: what was checked before is checked again. NONE: it may go on. */
 enum erab_reason erabi_passage_look_again(const struct passage *p);
+/* A copy of what was refused because its link was open: the answer is on its way, and what it says must stay true. */
+bool erabi_passage_was_refused(struct passage *p);
+void erabi_passage_keep_refusal(const struct passage *p);
 /* Message and outbox rows into the journal. `done` NULL: it is not waited for (a receipt: until its row is written, who
  * sent it has it too). 0 or a negative errno. */
 int erabi_passage_put(struct passage *p, erabi_journal_done_fn done);

@@ -85,7 +85,7 @@ static enum step step_replay(struct passage *p)
 {
     struct erabi_known *known = erabi_known_find(&p->pipeline->known, p->header.id);
     if (!known)
-        return NEXT;
+        return erabi_passage_was_refused(p) ? REFUSE : NEXT;
     if (memcmp(known->hash, p->hash, ERAB_HASH_SIZE) != 0 || strcmp(known->from, p->header.from) != 0)
         return refuse(p, ERAB_REASON_REPLAY, "3.6", "another message with this id was taken");
     if (known->state == ERAB_REFUSED && erab_reason_retry(known->reason)) {
@@ -438,6 +438,7 @@ void erabi_passage_run(struct passage *p)
         }
         erabi_record_message(p->pipeline->audit, "refused", &p->header, p->hash, "refused", p->reason, p->section,
                              p->attachment->name);
+        erabi_passage_keep_refusal(p);
         if (lane(p) == ERAB_LANE_TELEMETRY)
             erabi_receipts_shed(p->source, p->from, p->reason);
         else if (p->header.type != ERAB_RECEIPT)

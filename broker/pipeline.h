@@ -20,6 +20,7 @@
 #include "route/answer.h"
 #include "route/gather.h"
 #include "route/known.h"
+#include "route/refused.h"
 #include "route/session.h"
 #include "snapshot.h"
 
@@ -49,6 +50,7 @@ struct erabi_pipeline {
     const struct erab_identity *owner; /* signs for local applications */
     struct erabi_breakers breakers;
     struct erabi_known_table known;
+    struct erabi_refused_table refused;
     struct erabi_gather_table gathers;
     struct erabi_target **targets;
     size_t n_targets;
