@@ -159,7 +159,8 @@ void link_flush(struct link *l)
 
 /* ---- CURVE ---- */
 
-static void bind_ours(struct link *l)
+/* The first one binds the connection, later ones are its signs of life. */
+static void ping_ours(struct link *l)
 {
     static const uint8_t body[] = {8, 1}; /* protocol 1 */
     uint8_t bytes[1024], head[ERAB_HEADER_MAX];
@@ -175,6 +176,7 @@ static void bind_ours(struct link *l)
     erabi_packet_begin(&w, l->group);
     erabi_packet_add(&w, &e);
     link_put(l, bytes, w.used);
+    l->pinged_ns = mono_ns();
 }
 
 static void greet_bare(struct link *l)
@@ -199,7 +201,7 @@ static void curve_frame(struct link *l, const struct erabi_zmtp_frame *frame)
     case ERABI_CURVE_OPEN:
         erabi_zmtp_opened(&l->zmtp);
         if (l->world->kind == OURS)
-            bind_ours(l);
+            ping_ours(l);
         else
             greet_bare(l);
         link_flush(l);
@@ -276,7 +278,8 @@ void link_open(struct world *w, struct link *l, unsigned number, enum erab_lane_
 {
     struct sockaddr_in here = {.sin_family = AF_INET}, there = {.sin_family = AF_INET, .sin_port = htons((uint16_t)w->port)};
     int one = 1;
-    *l = (struct link){.world = w, .number = number, .group = group};
+    *l = (struct link){.world = w, .next = w->links, .number = number, .group = group};
+    w->links = l;
     l->fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
     here.sin_addr.s_addr = htonl(0x7F000100u + (number / 250 % 8) * 256u + 1u + number % 250);
     inet_pton(AF_INET, w->host, &there.sin_addr);
@@ -294,9 +297,23 @@ void link_open(struct world *w, struct link *l, unsigned number, enum erab_lane_
         die("epoll: %s", strerror(errno));
 }
 
+static void ping_all(struct world *w)
+{
+    uint64_t now = mono_ns();
+    if (w->kind != OURS || now - w->pinged_ns < UINT64_C(1000000000))
+        return;
+    w->pinged_ns = now;
+    for (struct link *l = w->links; l; l = l->next)
+        if (l->up && now - l->pinged_ns > UINT64_C(4000000000)) {
+            ping_ours(l);
+            link_flush(l);
+        }
+}
+
 void world_step(struct world *w, int timeout_ms)
 {
     struct epoll_event events[256];
+    ping_all(w);
     int n = epoll_wait(w->epoll, events, 256, timeout_ms);
     for (int i = 0; i < n; i++) {
         struct link *l = events[i].data.ptr;

@@ -21,11 +21,12 @@ struct world;
 
 struct link {
     struct world *world;
+    struct link *next; /* of the world */
     unsigned number;
     enum erab_lane_group group; /* ours only */
     int fd;
     bool up, failed;
-    uint64_t seq;
+    uint64_t seq, pinged_ns;
     struct erabi_zmtp zmtp;
     struct erabi_curve curve;
     uint8_t secret[ERAB_KEY_SIZE];
@@ -43,6 +44,8 @@ struct world {
     uint8_t server_key[ERAB_KEY_SIZE];
     SSL_CTX *tls;
     int epoll;
+    struct link *links;
+    uint64_t pinged_ns;
     unsigned members;       /* controllers in our broker's configuration */
     /* A packet (ours), a body (others); `content` is borrowed. */
     void (*on_message)(void *user, struct link *link, const uint8_t *content, size_t size);
