@@ -13,8 +13,8 @@ static bool permits(struct erabi_broker *broker, struct erab_policy_request *req
     request->size = sizeof(*request);
     request->to = owner->id;
     request->to_role = owner->role;
+    request->from_role = request->from ? request->from_role : owner->role; /* an instance has none */
     request->from = request->from ? request->from : owner->id;
-    request->from_role = request->from_role ? request->from_role : owner->role;
     request->now_ms = erabi_now_ms(&broker->loop);
     request->header = &header;
     erabi_copy_text(header.from, sizeof(header.from), request->from);
