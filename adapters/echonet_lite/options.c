@@ -38,13 +38,24 @@ static const struct erab_config_value *find(const struct erab_config *config, co
     return NULL;
 }
 
+/* Each text begins with the option that it is about, by which the host finds the line. */
 __attribute__((format(printf, 2, 3))) static int wrong(struct erab_error *error, const char *format, ...)
 {
     va_list args;
     va_start(args, format);
     if (error)
         vsnprintf(error->text, sizeof(error->text), format, args);
+    if (error && error->size >= sizeof(*error))
+        snprintf(error->option, sizeof(error->option), "%.*s", (int)strcspn(error->text, ":, "), error->text);
     va_end(args);
+    return -EINVAL;
+}
+
+/* The same of one entry of the list. */
+static int wrong_item(struct erab_error *error, size_t item)
+{
+    if (error && error->size >= sizeof(*error))
+        error->item = (uint32_t)item + 1;
     return -EINVAL;
 }
 
@@ -92,13 +103,15 @@ static int parse_devices(const struct erab_config_value *v, struct erabi_el_sett
             return wrong(error, "devices: at most %d", ERABI_EL_DEVICES_MAX);
         struct erabi_el_entry *e = &out->devices[out->n_devices];
         if (parse_device(v->list[i], e, error))
-            return -EINVAL;
+            return wrong_item(error, i);
         for (size_t j = 0; j < out->n_devices; j++) {
             const struct erabi_el_entry *o = &out->devices[j];
             bool same_node = o->by_id == e->by_id &&
                              (e->by_id ? sodium_memcmp(o->id, e->id, 17) == 0 : o->address == e->address);
-            if (strcmp(o->party, e->party) == 0 || (o->eoj == e->eoj && same_node))
-                return wrong(error, "devices: \"%.80s\": party or device given twice", v->list[i]);
+            if (strcmp(o->party, e->party) == 0 || (o->eoj == e->eoj && same_node)) {
+                wrong(error, "devices: \"%.80s\": party or device given twice", v->list[i]);
+                return wrong_item(error, i);
+            }
         }
         out->n_devices++;
     }

@@ -52,10 +52,12 @@ static int64_t integer(const struct erab_config *config, const char *name, int64
     return v ? v->integer : otherwise;
 }
 
-static int fail(struct erab_error *error, const char *format, const char *what)
+static int fail(struct erab_error *error, const char *option, const char *format, const char *what)
 {
     if (error)
         snprintf(error->text, sizeof error->text, format, what);
+    if (error && error->size >= sizeof *error) /* the host finds its line */
+        snprintf(error->option, sizeof error->option, "%s", option);
     return -EINVAL;
 }
 
@@ -63,19 +65,19 @@ static int check(const struct erab_config *config, struct erab_error *error)
 {
     for (const struct erab_option *o = options; o->name; o++)
         if ((o->flags & ERAB_OPTION_REQUIRED) && text(config, o->name)[0] == '\0')
-            return fail(error, "%s is missing", o->name);
+            return fail(error, o->name, "%s is missing", o->name);
     if (strncmp(text(config, "vtn_url"), "https://", 8) != 0)
-        return fail(error, "vtn_url must begin with https://, not \"%s\"", text(config, "vtn_url"));
+        return fail(error, "vtn_url", "vtn_url must begin with https://, not \"%s\"", text(config, "vtn_url"));
     static const char *const parties[] = {"tso", "recipient"};
     for (size_t i = 0; i < 2; i++)
         if (!erab_party_valid(text(config, parties[i])))
-            return fail(error, "%s must be a party id", parties[i]);
+            return fail(error, parties[i], "%s must be a party id", parties[i]);
     if (strcmp(text(config, "tso"), text(config, "recipient")) == 0)
-        return fail(error, "%s and tso must be two parties", "recipient");
+        return fail(error, "recipient", "%s and tso must be two parties", "recipient");
     static const char *const ids[] = {"ven_id", "vtn_id", "ven_name", "report_resource", "resource"};
     for (size_t i = 0; i < sizeof ids / sizeof ids[0]; i++)
         if (strlen(text(config, ids[i])) >= OADR_TEXT)
-            return fail(error, "%s is too long", ids[i]);
+            return fail(error, ids[i], "%s is too long", ids[i]);
     return 0;
 }
 

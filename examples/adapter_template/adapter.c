@@ -40,6 +40,8 @@ static int check(const struct erab_config *config, struct erab_error *error)
     if (erab_party_valid(config->values[GATEWAY].text))
         return 0;
     snprintf(error->text, sizeof error->text, "gateway: must be a party id as home-1.gw");
+    if (error->size >= sizeof *error) /* a host that knows it tells the operator the option's line */
+        snprintf(error->option, sizeof error->option, "gateway");
     return -EINVAL;
 }
 

@@ -43,7 +43,8 @@ struct erab_broker_options {
     const char *runner;  /* path of erab-runner, for modules; NULL: beside the program */
 };
 
-/* Reads and checks the configuration and its profile as a start would; opens no key file. 0 when it is good. */
+/* Reads and checks the configuration, its profile and its policies as a start would; opens no key file. The options of
+ * modules are looked at by erab-runner, a process for each, which is waited for. 0 when it is good. */
 ERAB_API int erab_broker_check(const struct erab_broker_options *options);
 
 /* Copies the options; nothing is read yet. 0, -EINVAL (options) or -ENOMEM. */

@@ -214,15 +214,17 @@ static void going_back_must_leave_what_was_ordered(void **state)
     assert_false(erabi_el_battery_settles(&p, &r));
 }
 
+static struct erab_error told;
+
 static int settings(const char *const *devices, struct erabi_el_settings *out)
 {
     const struct erab_config_value values[] = {{.name = "interface", .text = "eth1"},
                                                {.name = "gateway", .text = "cedar-gateway"},
                                                {.name = "devices", .list = devices}};
     const struct erab_config config = {.size = sizeof(config), .n = 3, .values = values};
-    struct erab_error error = {.size = sizeof(error)};
-    int e = erabi_el_settings_read(&config, out, &error);
-    assert_int_equal(e == 0, error.text[0] == '\0');
+    told = (struct erab_error){.size = sizeof(told)};
+    int e = erabi_el_settings_read(&config, out, &told);
+    assert_int_equal(e == 0, told.text[0] == '\0');
     return e;
 }
 
@@ -257,9 +259,13 @@ static void wrong_device_entries_are_refused(void **state)
     for (size_t i = 0; i < sizeof(wrong) / sizeof(wrong[0]); i++) {
         const char *const devices[] = {wrong[i], NULL};
         assert_int_equal(settings(devices, &s), -EINVAL);
+        assert_string_equal(told.option, "devices"); /* so that its line is found, and the item's */
+        assert_int_equal(told.item, 1);
     }
     const char *const none[] = {NULL};
     assert_int_equal(settings(none, &s), -EINVAL);
+    assert_string_equal(told.option, "devices");
+    assert_int_equal(told.item, 0);
 }
 
 static void device_given_twice_is_refused(void **state)
