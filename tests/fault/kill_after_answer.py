@@ -38,6 +38,29 @@ def a_trip_and_a_close_that_were_answered_survive_a_kill(s):
         assert not is_open(s), "the close was forgotten"
 
 
+def a_trip_behind_a_close_that_is_on_its_way_counts(s):
+    for _ in range(ROUNDS):
+        ask_and_kill(s, {"verb": "breaker-trip", **LINK})
+        pid = s.broker.process.child.pid
+        os.kill(pid, signal.SIGSTOP)  # both are there when it looks
+        clients = [socket.socket(socket.AF_UNIX) for _ in range(2)]
+        for c, verb in zip(clients, ("breaker-close", "breaker-trip")):
+            c.settimeout(20)
+            c.connect(s.broker.config["admin_socket"])
+            c.sendall(json.dumps({"verb": verb, **LINK}).encode() + b"\n")
+        os.kill(pid, signal.SIGCONT)
+        close, trip = (json.loads(c.recv(65536)) for c in clients)
+        for c in clients:
+            c.close()
+        assert trip["ok"] is True, trip
+        assert close["ok"] is True or "something else happened" in close["error"], close
+        assert is_open(s), close
+        os.kill(pid, signal.SIGKILL)
+        s.broker.process.stop()
+        s.broker.start()
+        assert is_open(s), close
+
+
 def a_revocation_that_was_answered_survives_a_kill(s):
     names = [f"ra{i}" for i in range(ROUNDS)]
     s.broker.process.stop()
