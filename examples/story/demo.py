@@ -78,6 +78,8 @@ def order(story):
         ("R1 is isolated by one command: it is shut at once, R3 to R5 go on", lambda: outages.isolated(story), no_module),
         ("R1 is joined again", lambda: outages.joined(story), no_module),
         ("A cancel ends the order down to the home", story.cancel, no_module),
+        ("The coordinator's and an aggregator's broker are killed in the middle of a fan-out: the battery is told once",
+         lambda: outages.killed(story), no_home),
         *bad,
         ("A hung adapter is noticed, its links are cut, and it is started again", lambda: outages.hung(story), no_module)]
 

@@ -156,9 +156,11 @@ class Guests:
         assert (gone["peer"], gone["reason"]) == ("m0001.gw", "breaker-open"), gone
         assert not [r for r in b.audit() if r["what"] in ("breaker", "connection") and r.get("peer") == "m0002.gw" and
                     r.get("verdict") != "opened"], "the other home was disturbed"
-        bad.child.stdin.write(b"end\n")
-        bad.child.stdin.flush()
-        sent = bad.wait_line(r"^sent (\d+)$")[1]
+        sent = "uncounted"  # libzmq 4.3.4 may end its own process (_io_error) when it is cut while it writes
+        if bad.child.poll() is None:
+            bad.child.stdin.write(b"end\n")
+            bad.child.stdin.flush()
+            sent = bad.wait_line(r"^sent (\d+)$")[1]
         during, took = [t for began, t in busy if began * 1000 < cut["mono_ms"]], [t for _, t in busy]
         return (f"cut: {cut['cause']}, of {sent} messages. Commands to another home, all delivered: "
                 f"{len(quiet)} before the flood, {self.spread(quiet)};\n              {len(took)} from its begin on "

@@ -70,6 +70,10 @@ class Home:
             raise Failed("ask.js: " + done.stderr.decode()[-300:])
         return json.loads(done.stdout.decode().strip().splitlines()[-1])
 
+    def asked(self):
+        """Every Set of its mode that the battery's own log tells of, in order."""
+        return [e["da"] for e in self.process.events() if e["event"] == "asked"]
+
     def wait_battery(self, test, timeout=40):
         end = time.monotonic() + timeout
         while True:

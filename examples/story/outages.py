@@ -78,3 +78,32 @@ def joined(story):
     entry = story.vtn(do="wait", **{"for": "report"}, since=since, count=2, timeout_s=30)
     assert entry.get("ok"), "no report after the interface was joined again"
     return f"reports come again: {entry['entry']['points'][-1]['value']:g} kW"
+
+
+def restart(broker):
+    """As a power cut does it, and as systemd answers: no goodbye, the same state folder."""
+    broker.process.child.kill()
+    broker.process.stop()
+    broker.start()
+
+
+def killed(story):
+    """An order on whose way down the coordinator's broker is killed, and then the aggregator's, each in the middle of its
+    fan-out; the battery's own log says how often it was told."""
+    before, last = len(story.homes.asked()), story.alder.audit()[-1]["seq"]
+    event = story.vtn(do="event", signal="LOAD_DISPATCH", type="delta", value=-float(story.args.order), start_in_s=0,
+                      duration_s=1800, unit="k")["event"]
+    story.processes["rest.app"].wait_event(lambda e: e.get("event") == "split" and event in e.get("order", ""))
+    restart(story.rest)
+    story.alder.wait_audit(lambda r: r["seq"] > last and r["what"] == "message" and r.get("type") == "dispatch", 40)
+    restart(story.alder)
+    share = round(1000 * story.args.order / sum(story.fleet.values()))
+    story.homes.wait_battery(lambda s: s["does"] == "discharge" and s["watts"] == -share)
+    opt = story.vtn(do="wait", **{"for": "created-event"}, event=event, opt="optIn", timeout_s=40)
+    assert opt.get("ok"), opt
+    story.vtn(do="cancel", event=event)
+    story.homes.wait_battery(lambda s: s["does"] == "auto")
+    told = story.homes.asked()[before:]
+    assert told == ["43", "46"], f"the battery was told {told}, 43 (discharge) and 46 (automatic) expected, once each"
+    return (f"{story.rest.owner} and {story.alder.owner} were killed and started again; the battery's own log: one Set to "
+            f"discharge ({share} W), one back to automatic")

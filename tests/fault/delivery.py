@@ -216,7 +216,8 @@ class Wall:
         self.file = tempfile.NamedTemporaryFile(prefix="erab-wall-")
         self.file.write(struct.pack("=q", 0))
         self.file.flush()
-        self.prefix = ["env", "LD_PRELOAD=" + os.environ["ERAB_WALL_CLOCK"], "ERAB_WALL_OFFSET=" + self.file.name]
+        self.prefix = ["env", "LD_PRELOAD=" + os.environ["ERAB_WALL_CLOCK"], "ERAB_WALL_OFFSET=" + self.file.name,
+                       "ASAN_OPTIONS=" + os.environ.get("ASAN_OPTIONS", "") + ":verify_asan_link_order=0"]
 
     def set(self, hours):
         with open(self.file.name, "r+b") as f:

@@ -7,7 +7,8 @@
 //
 // --refuse: refuses every Set. --lie: takes a Set of the mode and never acts on it. --silent: is found, and
 // then does not answer a Set. The same words on standard input switch it at run time: "lie on", "refuse off",
-// "soc 80". Every change of state is one JSON line on standard output.
+// "soc 80". Every change of state is one JSON line on standard output, and every Set of the mode one with `asked`,
+// whether it changes anything or not.
 const EL = require('echonet-lite');
 
 const args = { instance: '01', soc: '50', 'ramp-ms': '1500', 'capacity-wh': '10000', 'max-w': '5000' };
@@ -112,6 +113,7 @@ function announce(epc) {
 }
 
 function setMode(edt) {
+  process.stdout.write(JSON.stringify({ event: 'asked', at: new Date().toISOString(), da: edt[0].toString(16) }) + '\n');
   if (battery.mode === edt[0]) return;
   battery.mode = edt[0];
   battery.follow = Date.now() + RAMP_MS;
