@@ -207,6 +207,7 @@ static void on_bound(void *user, struct erabi_session *session)
     struct erabi_broker *broker = user;
     if (!erabi_permit_session(broker, session))
         return;
+    erabi_connection_background(session->connection, session->group == ERAB_LANES_TELEMETRY);
     if (session->group == ERAB_LANES_COMMAND)
         erabi_breakers_connected(&broker->pipeline, session->target->attachment, session->target->interface);
     if (session->cut)

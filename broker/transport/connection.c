@@ -138,7 +138,8 @@ static void on_alloc(uv_handle_t *handle, size_t suggested, uv_buf_t *buf)
 {
     struct erabi_connection *c = handle->data;
     (void)suggested;
-    *buf = uv_buf_init((char *)c->transport->input, ERABI_INPUT_SIZE);
+    bool wait = c->background && c->transport->background_left == 0;
+    *buf = uv_buf_init((char *)c->transport->input, wait ? 0 : ERABI_INPUT_SIZE);
 }
 
 static void on_read(uv_stream_t *stream, ssize_t n, const uv_buf_t *buf);
@@ -163,6 +164,11 @@ void erabi_connection_pause(struct erabi_connection *c, bool paused)
 {
     c->paused = paused;
     set_reading(c);
+}
+
+void erabi_connection_background(struct erabi_connection *c, bool background)
+{
+    c->background = background;
 }
 
 static uint64_t earlier(uint64_t a, uint64_t b)
@@ -352,6 +358,10 @@ static void on_read(uv_stream_t *stream, ssize_t n, const uv_buf_t *buf)
     struct erabi_connection *c = stream->data;
     if (c->state == ERABI_CLOSED || n == 0)
         return;
+    if (n == UV_ENOBUFS) { /* on_alloc gave none: what is there waits for the next turn, and is a sign of life */
+        c->heard_ms = now_of(c);
+        return;
+    }
     if (n < 0) {
         bool peer = n == UV_EOF || n == UV_ECONNRESET;
         erabi_connection_end(c, peer ? ERAB_REASON_CLOSED_BY_PEER : ERAB_REASON_IO_ERROR,
@@ -360,6 +370,8 @@ static void on_read(uv_stream_t *stream, ssize_t n, const uv_buf_t *buf)
     }
     c->heard_ms = now_of(c);
     c->transport->stats.bytes_in += (uint64_t)n;
+    if (c->background)
+        c->transport->background_left -= (size_t)n < c->transport->background_left ? (size_t)n : c->transport->background_left;
     on_bytes(c, buf->base, (size_t)n);
     if (c->state == ERABI_UP)
         meter(c, (size_t)n);

@@ -12,6 +12,8 @@
 /* One read, shared by all connections. A connection has one a turn of the loop: who sends much delays the others by no
  * more than what is in here. */
 #define ERABI_INPUT_SIZE 16384
+/* Read from all background connections together in one turn: some 200 messages, a millisecond or two. */
+#define ERABI_BACKGROUND_SIZE 65536
 
 /* ---- endpoints ---- */
 
@@ -115,6 +117,7 @@ struct erabi_transport {
     void *done_user;
     struct erabi_transport_stats stats;
     char more[32];
+    size_t background_left; /* of ERABI_BACKGROUND_SIZE in this turn */
     uint8_t *input; /* ERABI_INPUT_SIZE */
     uint8_t *plain; /* ERABI_ZMTP_BODY_MAX */
 };
@@ -175,7 +178,7 @@ struct erabi_connection {
     enum erab_reason reason;
     uint8_t state;
     uint8_t handles;
-    bool local, dirty, opened, known, reading, paused, throttled, yielded, shut, want_drained;
+    bool local, dirty, opened, known, reading, paused, throttled, yielded, shut, want_drained, background;
     char address[ERABI_ADDRESS_MAX];
 };
 

@@ -97,7 +97,9 @@ static void flush(struct erabi_transport *t)
 
 static void on_prepare(uv_prepare_t *handle)
 {
-    flush(handle->data);
+    struct erabi_transport *t = handle->data;
+    t->background_left = ERABI_BACKGROUND_SIZE;
+    flush(t);
 }
 
 static void on_check(uv_check_t *handle)

@@ -125,6 +125,9 @@ int erabi_connection_send(struct erabi_connection *connection, const uint8_t *pa
 size_t erabi_connection_queued(const struct erabi_connection *connection);
 /* Stops or resumes reading from this peer. */
 void erabi_connection_pause(struct erabi_connection *connection, bool paused);
+/* All that are in the background (telemetry) share what is read from them in one turn of the loop, so that a flood of many
+ * never makes a turn long for the others. */
+void erabi_connection_background(struct erabi_connection *connection, bool background);
 /* Closes the descriptor in this very call with linger 0: what our kernel still holds is thrown away, no
  * further on_packet comes. on_close follows from the next loop turn with this reason. */
 void erabi_connection_cut(struct erabi_connection *connection, enum erab_reason reason);

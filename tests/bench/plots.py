@@ -63,7 +63,7 @@ def against_rate(bench, out):
             p50[system].append((rate, r["p50_us"]))
             p99[system].append((rate, r["p99_us"]))
             cpu[system].append((rate, r["cpu_us"]))
-    text = "messages a second, 200 senders, 200 B"
+    text = "messages a second from 200 senders; left out where a server did not keep up"
     paths = plot(out, "latency-p50", "Latency, p50", text, "us", p50)
     paths += plot(out, "latency-p99", "Latency, p99", text, "us", p99)
     return paths + plot(out, "cpu", "CPU of the server for each message", text, "us", cpu, False), {"p50_us": p50, "p99_us": p99,

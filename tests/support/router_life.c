@@ -345,6 +345,12 @@ size_t erabi_connection_queued(const struct erabi_connection *c)
     return c->refused_send;
 }
 
+void erabi_connection_background(struct erabi_connection *c, bool background)
+{
+    (void)c;
+    (void)background; /* libzmq reads as it likes */
+}
+
 void erabi_connection_pause(struct erabi_connection *c, bool paused)
 {
     c->paused = paused;

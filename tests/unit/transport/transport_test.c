@@ -11,6 +11,8 @@
 #include <unistd.h>
 
 #include <cmocka.h>
+#include <poll.h>
+#include <sys/ioctl.h>
 #include <sodium.h>
 #include <zmq.h>
 
@@ -29,7 +31,7 @@ struct fixture {
     unsigned keys_seen, opened, closed, refused, packets, drained, refused_events;
     bool cut_on_open, stop_on_key;
     bool echo, cut_on_packet, in_cut;
-    struct erabi_connection *accepted, *dialled;
+    struct erabi_connection *accepted, *dialled, *all[8]; /* all: accepted, as far as there is room */
     enum erab_reason close_reason, refuse_reason;
     char refuse_detail[64];
     uint8_t last[ERABI_PACKET_MAX];
@@ -37,7 +39,7 @@ struct fixture {
     bool stopped, timed_out;
     uv_timer_t guard;
     uint64_t give_up_ms;
-    void *sockets[4]; /* of libzmq; closed at the end at the latest */
+    void *sockets[8]; /* of libzmq; closed at the end at the latest */
     unsigned socket_count;
 };
 
@@ -67,6 +69,8 @@ static void on_open(void *user, struct erabi_connection *c, struct erabi_listene
     struct fixture *f = user;
     assert_true((l == NULL) != (d == NULL));
     *(l ? &f->accepted : &f->dialled) = c;
+    if (l && f->opened < 8)
+        f->all[f->opened] = c;
     f->opened++;
     if (f->cut_on_open)
         erabi_connection_cut(c, ERAB_REASON_REPLACED);
@@ -684,6 +688,43 @@ static void one_that_only_listens_is_kept_while_it_is_sent_packets(void **state)
     assert_int_equal(f->closed, 0);
 }
 
+static int waiting_in_kernel(const struct erabi_connection *c)
+{
+    uv_os_fd_t fd;
+    int n = 0;
+    return uv_fileno(&c->io.handle, &fd) == 0 && ioctl(fd, FIONREAD, &n) == 0 ? n : 0;
+}
+
+static void a_flood_in_the_background_keeps_the_turns_short(void **state)
+{
+    struct fixture *f = *state;
+    static const uint8_t packet[8000];
+    struct erabi_transport_stats stats;
+    f->echo = false;
+    start(f, NULL, "tcp://127.0.0.1:0");
+    for (int i = 0; i < 8; i++)
+        dealer(f);
+    RUN_UNTIL(f, f->opened == 8);
+    for (int i = 0; i < 8; i++) {
+        erabi_connection_background(f->all[i], true);
+        for (int k = 0; k < 8; k++)
+            zmq_send(f->sockets[i], packet, sizeof(packet), 0);
+    }
+    for (int i = 0; i < 8; i++)
+        for (int tries = 0; waiting_in_kernel(f->all[i]) < ERABI_INPUT_SIZE && tries < 10000; tries++)
+            poll(NULL, 0, 1);
+    uint64_t before, most = 0;
+    erabi_transport_stats(f->transport, &stats);
+    for (unsigned turn = 0; turn < 20; turn++) {
+        before = stats.bytes_in;
+        uv_run(&f->loop, UV_RUN_NOWAIT);
+        erabi_transport_stats(f->transport, &stats);
+        most = stats.bytes_in - before > most ? stats.bytes_in - before : most;
+    }
+    assert_true(most <= ERABI_BACKGROUND_SIZE + ERABI_INPUT_SIZE);
+    RUN_UNTIL(f, f->packets == 64);
+}
+
 static void full_queue_refuses_and_tells_when_it_is_empty(void **state)
 {
     struct fixture *f = *state;
@@ -798,6 +839,7 @@ int main(void)
         T(dialer_is_told_of_error_400_and_tries_again),
         T(silent_peer_is_given_up),
         T(heartbeats_keep_an_idle_link),
+        T(a_flood_in_the_background_keeps_the_turns_short),
         T(one_that_only_listens_is_kept_while_it_is_sent_packets),
         T(full_queue_refuses_and_tells_when_it_is_empty),
         T(packets_of_wrong_size_are_not_sent),
