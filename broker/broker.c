@@ -46,7 +46,7 @@ static void on_turn(uv_check_t *handle)
 
 void erabi_broker_tell_errors(erab_broker_log log, void *user, const struct erabi_config_errors *errors)
 {
-    char more[32];
+    char more[40];
     for (size_t i = 0; log && i < errors->n; i++)
         log(user, ERAB_BROKER_FINDING, errors->text[i]);
     snprintf(more, sizeof(more), "and %zu more", errors->more);
@@ -54,6 +54,9 @@ void erabi_broker_tell_errors(erab_broker_log log, void *user, const struct erab
         log(user, ERAB_BROKER_FINDING, more);
     for (size_t i = 0; log && i < errors->n_notes; i++)
         log(user, ERAB_BROKER_FINDING, errors->note[i]);
+    snprintf(more, sizeof(more), "and %zu more notes", errors->more_notes);
+    if (log && errors->more_notes)
+        log(user, ERAB_BROKER_FINDING, more);
 }
 
 bool erabi_broker_other_key(const uint8_t said[ERAB_KEY_SIZE], const uint8_t key[ERAB_KEY_SIZE])

@@ -13,16 +13,16 @@
 #include "config/profile.h"
 #include "host/options.h"
 
-static json_t *told(const struct cli *cli, const char *kind, const char (*lines)[ERABI_CONFIG_LINE], size_t n, size_t more)
+static json_t *told(const struct cli *cli, const char *more_of, const char (*lines)[ERABI_CONFIG_LINE], size_t n, size_t more)
 {
     json_t *list = json_array();
     for (size_t i = 0; i < n; i++) {
         json_array_append_new(list, json_string(lines[i]));
         if (!cli->json)
-            fprintf(stderr, "%s%s\n", kind, lines[i]);
+            fprintf(stderr, "%s\n", lines[i]);
     }
     if (!cli->json && more)
-        fprintf(stderr, "%sand %zu more\n", kind, more);
+        fprintf(stderr, "and %zu more%s\n", more, more_of);
     return list;
 }
 
@@ -31,7 +31,7 @@ void cli_findings(const struct cli *cli, bool good, const struct erabi_config_er
     json_t *answer = json_pack("{s:b, s:o, s:I}", "ok", good, "errors", told(cli, "", errors->text, errors->n, errors->more),
                                "more", (json_int_t)errors->more);
     if (errors->n_notes)
-        json_object_set_new(answer, "notes", told(cli, "note: ", errors->note, errors->n_notes, errors->more_notes));
+        json_object_set_new(answer, "notes", told(cli, " notes", errors->note, errors->n_notes, errors->more_notes));
     if (cli->json)
         cli_print(answer);
     else

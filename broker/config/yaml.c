@@ -24,10 +24,11 @@ struct build {
     struct erabi_mark key_mark;
 };
 
-static void finding(char *text, size_t size, const char *file, struct erabi_mark mark, const char *format, va_list args)
+static void finding(char *text, size_t size, const char *file, struct erabi_mark mark, const char *kind,
+                    const char *format, va_list args)
 {
-    int n = mark.line ? snprintf(text, size, "%s:%u:%u: ", file, mark.line, mark.column)
-                      : snprintf(text, size, "%s: ", file);
+    int n = mark.line ? snprintf(text, size, "%s:%u:%u: %s", file, mark.line, mark.column, kind)
+                      : snprintf(text, size, "%s: %s", file, kind);
     if (n >= 0 && (size_t)n < size)
         vsnprintf(text + n, size - (size_t)n, format, args);
     erabi_plain_text(text, strlen(text)); /* file names, keys and values stand in it */
@@ -42,7 +43,7 @@ void erabi_config_error(struct erabi_config_errors *errors, const char *file, st
     }
     va_list args;
     va_start(args, format);
-    finding(errors->text[errors->n++], sizeof(errors->text[0]), file, mark, format, args);
+    finding(errors->text[errors->n++], sizeof(errors->text[0]), file, mark, "", format, args);
     va_end(args);
 }
 
@@ -55,7 +56,7 @@ void erabi_config_note(struct erabi_config_errors *errors, const char *file, str
     }
     va_list args;
     va_start(args, format);
-    finding(errors->note[errors->n_notes++], sizeof(errors->note[0]), file, mark, format, args);
+    finding(errors->note[errors->n_notes++], sizeof(errors->note[0]), file, mark, "note: ", format, args);
     va_end(args);
 }
 
