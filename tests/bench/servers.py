@@ -77,7 +77,11 @@ class Server:
             return s.connect_ex(("127.0.0.1", self.port)) == 0
 
     def __enter__(self):
-        self.start()
+        try:
+            self.start()
+        except BaseException:
+            self.__exit__()
+            raise
         return self
 
     def __exit__(self, *_):
