@@ -38,47 +38,79 @@ static const char *read_link(const json_t *request, struct named *out)
     return NULL;
 }
 
-static json_t *answer(struct erabi_broker *broker, const char *act, const struct named *link, int r,
-                      const char **error)
+#define TRIP "breaker-trip"
+#define CLOSE "breaker-close"
+
+/* Only now it is closed. */
+static void on_closed(void *user, int result)
 {
+    if (result >= 0)
+        erabi_act_record(user, result ? "was so already" : "done");
+    erabi_act_done(user, result);
+}
+
+static const char *wrong(int r, bool trip)
+{
+    if (r == -EINVAL)
+        return "these two parties have no link on this interface; see `erab config check` and the profile";
+    if (r == -ENOSPC)
+        return "too many links are remembered: close some, or revoke the party";
+    return trip ? "open now, but not yet on disk: it is written as soon as the disk takes it; until 'erab health' says ready "
+                  "a restart would forget it"
+                : "not closed: the journal could not keep it; repeat this when 'erab health' says ready";
+}
+
+static json_t *decide(struct erabi_broker *broker, const json_t *request, bool trip, const char **error)
+{
+    _statement_ struct erabi_statement s = {0};
+    struct named link;
     char object[2 * (ERAB_PARTY_MAX + 1) + 16];
-    snprintf(object, sizeof(object), "%s %s %s", link->party, erab_interface_name(link->interface), link->peer);
-    erabi_record_admin(broker->audit, act, object,
-                       r == 0      ? "done"
-                       : r == 1    ? "was so already"
-                       : r == -EIO ? "done, not kept"
-                                   : "refused");
-    if (r >= 0)
-        return json_pack("{s:s, s:s, s:s, s:b}", "party", link->party, "interface",
-                         erab_interface_name(link->interface), "peer", link->peer, "already", r == 1);
-    *error = r == -EINVAL   ? "these two parties have no link on this interface; see `erab config check` and the profile"
-             : r == -ENOSPC ? "too many links are remembered: close some, or revoke the party"
-                            : "done now, but the journal could not keep it: repeat this when the broker is ready again";
-    return NULL;
+    const char *name = trip ? TRIP : CLOSE;
+    const json_t *said = erabi_operator_request(broker, &s, request, name, error);
+    const char *bad = said ? read_link(said, &link) : NULL;
+    if (!said || bad) {
+        *error = bad ? bad : *error;
+        return NULL;
+    }
+    snprintf(object, sizeof(object), "%s %s %s", link.party, erab_interface_name(link.interface), link.peer);
+    if (!trip && !erabi_permit_act(broker, name, object, link.interface, s.operator, error))
+        return NULL;
+    struct erabi_act *act = erabi_act_new(
+        broker, name, object,
+        json_pack("{s:s, s:s, s:s, s:b}", "party", link.party, "interface", erab_interface_name(link.interface), "peer",
+                  link.peer, "already", 0),
+        wrong(-EIO, trip));
+    if (!act) {
+        *error = "no memory";
+        return NULL;
+    }
+    int r = trip ? erabi_breakers_trip(&broker->pipeline, link.party, link.interface, link.peer, link.note,
+                                       erabi_act_done, act)
+                 : erabi_breakers_close(&broker->pipeline, link.party, link.interface, link.peer, on_closed, act);
+    erabi_operator_record(broker, name, object,
+                          r == 1                ? "was so already"
+                          : r == 0              ? trip ? "done" : "asked"
+                          : r == -EIO && trip ? "done"
+                                                : "refused",
+                          &s);
+    if (r == 0 || (r == 1 && trip)) {
+        erabi_act_already(act, r == 1);
+        return erabi_act_wait(act, error);
+    }
+    json_t *answer = erabi_act_now(act, r, error);
+    if (r < 0)
+        *error = wrong(r, trip);
+    return answer;
 }
 
 json_t *erabi_breaker_verb_trip(void *user, const json_t *request, const char **error)
 {
-    struct erabi_broker *broker = user;
-    struct named link;
-    erabi_loop_read(&broker->loop);
-    *error = read_link(request, &link);
-    if (*error)
-        return NULL;
-    int r = erabi_breakers_trip(&broker->pipeline, link.party, link.interface, link.peer, link.note);
-    return answer(broker, "breaker-trip", &link, r, error);
+    return decide(user, request, true, error);
 }
 
 json_t *erabi_breaker_verb_close(void *user, const json_t *request, const char **error)
 {
-    struct erabi_broker *broker = user;
-    struct named link;
-    erabi_loop_read(&broker->loop);
-    *error = read_link(request, &link);
-    if (*error)
-        return NULL;
-    int r = erabi_breakers_close(&broker->pipeline, link.party, link.interface, link.peer);
-    return answer(broker, "breaker-close", &link, r, error);
+    return decide(user, request, false, error);
 }
 
 /* ---- list ---- */

@@ -21,8 +21,8 @@ static const char *owner_id(const struct erabi_pipeline *pipeline)
 /* ---- which links there are ---- */
 
 /* ERAB_IF_NONE: these two have none. */
-static enum erab_interface interface_of(const struct erabi_pipeline *pipeline, const struct erabi_registry_party *p,
-                                        const struct erabi_registry_party *q)
+enum erab_interface erabi_breakers_interface(const struct erabi_pipeline *pipeline, const struct erabi_registry_party *p,
+                                             const struct erabi_registry_party *q)
 {
     struct erabi_profile_pair pair = erabi_profile_pair(pipeline->profile, p->role, q->role);
     if (pair.interface == ERAB_IF_NONE || p == q || p->local || q->local)
@@ -65,7 +65,7 @@ static void each_link(const struct erabi_pipeline *pipeline, const struct erabi_
         const struct erabi_registry_party *p = erabi_registry_party_at(pipeline->registry, attachment->speaks_for[i]);
         for (uint32_t k = 0; k < n; k++) {
             const struct erabi_registry_party *q = erabi_registry_party_at(pipeline->registry, k);
-            enum erab_interface has = interface_of(pipeline, p, q);
+            enum erab_interface has = erabi_breakers_interface(pipeline, p, q);
             if (has == ERAB_IF_NONE || (interface != ERAB_IF_NONE && has != interface) ||
                 !reachable(pipeline, q, has) || !any_flow(pipeline, p, q, has))
                 continue;
@@ -102,11 +102,11 @@ bool erabi_breakers_all_open(const struct erabi_pipeline *pipeline, const struct
 
 static void on_denied(void *user, struct erabi_delivery *delivery)
 {
-    erabi_followup_denied(user, delivery);
+    erabi_followup_denied(user, delivery, ERAB_REASON_BREAKER_OPEN, "", "");
 }
 
-static void changed(struct erabi_pipeline *pipeline, struct erabi_link *link, enum erabi_breaker_change change,
-                    const char *by)
+void erabi_breakers_changed(struct erabi_pipeline *pipeline, struct erabi_link *link, enum erabi_breaker_change change,
+                            const char *by)
 {
     if (change == ERABI_CHANGE_NONE)
         return;
@@ -122,7 +122,7 @@ static void changed(struct erabi_pipeline *pipeline, struct erabi_link *link, en
 
 static void tell(struct erabi_pipeline *pipeline, struct erabi_link *link, enum erabi_breaker_fact fact)
 {
-    changed(pipeline, link, erabi_links_fact(pipeline->breakers.links, link, fact, mono(pipeline)), "broker");
+    erabi_breakers_changed(pipeline, link, erabi_links_fact(pipeline->breakers.links, link, fact, mono(pipeline)), "broker");
 }
 
 /* ---- facts ---- */
@@ -204,10 +204,10 @@ static struct erabi_link *counted_link(struct erabi_pipeline *pipeline, const st
             return NULL;
         from = erabi_registry_party_at(pipeline->registry, attachment->party);
     }
-    enum erab_interface interface = to ? interface_of(pipeline, from, to) : ERAB_IF_NONE;
+    enum erab_interface interface = to ? erabi_breakers_interface(pipeline, from, to) : ERAB_IF_NONE;
     if (interface == ERAB_IF_NONE) {
         to = owner;
-        interface = interface_of(pipeline, from, owner);
+        interface = erabi_breakers_interface(pipeline, from, owner);
     }
     return interface == ERAB_IF_NONE
                ? NULL
@@ -290,12 +290,13 @@ bool erabi_breakers_too_late(struct erabi_pipeline *pipeline, struct erabi_known
 
 static void on_change(void *user, struct erabi_link *link, enum erabi_breaker_change change)
 {
-    changed(user, link, change, "broker");
+    erabi_breakers_changed(user, link, change, "broker");
 }
 
 void erabi_breakers_tick(struct erabi_pipeline *pipeline)
 {
     erabi_links_tick(pipeline->breakers.links, mono(pipeline), on_change, pipeline);
+    erabi_breakers_keep_owed(pipeline);
 }
 
 int erabi_breakers_init(struct erabi_pipeline *pipeline, void (*cut)(void *user, const struct erabi_link *link),
@@ -304,78 +305,8 @@ int erabi_breakers_init(struct erabi_pipeline *pipeline, void (*cut)(void *user,
     struct erabi_availability_limits limits = erabi_availability_usual;
     limits.messages_per_second = (uint32_t)pipeline->config->limits.link_messages_per_second;
     pipeline->breakers = (struct erabi_breakers){
-        .gate = {.user = pipeline, .denied = on_denied, .answered = on_answered}, .cut = cut, .user = user};
+        .gate = {.user = pipeline, .denied = on_denied, .answered = on_answered, .asks = erabi_egress_asks,
+                 .leaves = erabi_egress_leaves, .refused = erabi_egress_refused},
+        .cut = cut, .user = user};
     return erabi_links_new(&pipeline->breakers.links, &limits, 0);
-}
-
-/* ---- operators ---- */
-
-#define KEY_MAX (sizeof(ERABI_BREAKER_STATE) + 16 + 2 * (ERAB_PARTY_MAX + 1))
-
-static int keep(struct erabi_pipeline *pipeline, const struct erabi_link *link, bool tripped)
-{
-    char key[KEY_MAX];
-    uint8_t bytes[8 + ERABI_NOTE_MAX];
-    struct erabi_writer w = erabi_writer(bytes, sizeof(bytes));
-    erabi_write_u64(&w, erabi_now_ms(pipeline->loop));
-    erabi_write_bytes(&w, link->note, strlen(link->note));
-    snprintf(key, sizeof(key), ERABI_BREAKER_STATE "%s:%s:%s", erab_interface_name(link->interface), link->a, link->b);
-    return erabi_journal_state(pipeline->journal, key, erabi_slice(bytes, tripped ? w.used : 0), NULL, NULL) < 0
-               ? -EIO
-               : 0;
-}
-
-int erabi_breakers_trip(struct erabi_pipeline *pipeline, const char *party, enum erab_interface interface,
-                        const char *peer, const char *note)
-{
-    const struct erabi_registry_party *p = erabi_registry_party(pipeline->registry, party);
-    const struct erabi_registry_party *q = erabi_registry_party(pipeline->registry, peer);
-    if (!p || !q || interface == ERAB_IF_NONE || interface_of(pipeline, p, q) != interface)
-        return -EINVAL;
-    struct erabi_link *link = erabi_links_get(pipeline->breakers.links, party, interface, peer, mono(pipeline));
-    if (!link)
-        return -ENOSPC;
-    enum erabi_breaker_change change = erabi_links_trip(pipeline->breakers.links, link, mono(pipeline));
-    if (change || note[0])
-        erabi_copy_text(link->note, sizeof(link->note), note);
-    changed(pipeline, link, change, "operator");
-    int r = keep(pipeline, link, true);
-    return r < 0 ? r : !change;
-}
-
-int erabi_breakers_close(struct erabi_pipeline *pipeline, const char *party, enum erab_interface interface,
-                         const char *peer)
-{
-    struct erabi_link *link = erabi_links_find(pipeline->breakers.links, party, interface, peer);
-    if (!link)
-        return 1;
-    enum erabi_breaker_change change = erabi_links_close(pipeline->breakers.links, link, mono(pipeline));
-    changed(pipeline, link, change, "operator");
-    int r = keep(pipeline, link, false);
-    return r < 0 ? r : !change;
-}
-
-int erabi_breakers_restore(struct erabi_pipeline *pipeline, const char *key, struct erabi_slice value)
-{
-    char text[KEY_MAX];
-    struct erabi_reader r = erabi_reader(value.data, value.size);
-    erabi_read_u64(&r);
-    if (r.bad || r.left > ERABI_NOTE_MAX || !erabi_copy_text(text, sizeof(text), key + strlen(ERABI_BREAKER_STATE)))
-        return -EBADMSG;
-    char *rest = text;
-    const char *words[3];
-    for (size_t i = 0; i < 3; i++)
-        words[i] = strsep(&rest, ":");
-    enum erab_interface interface = words[2] ? erab_interface_from_name(words[0]) : ERAB_IF_NONE;
-    if (interface == ERAB_IF_NONE || !erab_party_valid(words[1]) || !erab_party_valid(words[2]))
-        return -EBADMSG;
-    struct erabi_link *link = erabi_links_get(pipeline->breakers.links, words[1], interface, words[2], mono(pipeline));
-    if (!link)
-        return -ENOSPC;
-    enum erabi_breaker_change change = erabi_links_trip(pipeline->breakers.links, link, mono(pipeline));
-    size_t n = r.left;
-    erabi_copy_bytes(link->note, erabi_read_slice(&r, n).data, n);
-    link->note[n] = 0;
-    changed(pipeline, link, change, "restored");
-    return 0;
 }

@@ -7,6 +7,7 @@
 #define ERABI_BREAKERS_H
 
 #include "identity/registry.h"
+#include "journal/journal.h"
 #include "route/target.h"
 
 struct erabi_pipeline;
@@ -19,6 +20,9 @@ struct erabi_breakers {
     struct erabi_target_gate gate;
     void (*cut)(void *user, const struct erabi_link *link);
     void *user;
+    uint64_t trips;   /* of operators, counted */
+    unsigned closing; /* closes on their way to the disk */
+    bool owed;        /* a trip is not on disk: all are written again each second until it takes them */
 };
 
 int erabi_breakers_init(struct erabi_pipeline *pipeline, void (*cut)(void *user, const struct erabi_link *link),
@@ -56,12 +60,24 @@ bool erabi_breakers_all_open(const struct erabi_pipeline *pipeline, const struct
                              enum erab_interface interface);
 void erabi_breakers_tick(struct erabi_pipeline *pipeline);
 
-/* An operator's decisions. The parties must be registered and have this interface for a trip (-EINVAL). 0, 1 when it
- * was so already, -ENOSPC (table full), or -EIO: done, but the journal could not keep it. */
+/* decisions.c: an operator's decisions. A trip acts before it returns: 0, or 1 when it was so already; `done` (may be
+ * NULL) follows when the disk has it, or with -EIO when it has not; it is then written again until it does. Else `done`
+ * is not called: -EINVAL (these two have no such interface), -ENOSPC (no room; nothing was done), -EIO (it acts, the
+ * journal takes nothing now, it is written later). */
 int erabi_breakers_trip(struct erabi_pipeline *pipeline, const char *party, enum erab_interface interface,
-                        const char *peer, const char *note);
+                        const char *peer, const char *note, erabi_journal_done_fn done, void *user);
+/* A close acts when the disk has it. 0: `done` follows with 0, 1 (was closed already), -ECANCELED (tripped since, stays
+ * open) or -EIO (not kept, stays open). Else `done` is not called: 1 (nothing is known of this link: it is closed),
+ * -ENOSPC or -EIO. */
 int erabi_breakers_close(struct erabi_pipeline *pipeline, const char *party, enum erab_interface interface,
-                         const char *peer);
+                         const char *peer, erabi_journal_done_fn done, void *user);
+/* Once a second. */
+void erabi_breakers_keep_owed(struct erabi_pipeline *pipeline);
+/* breakers.c, for decisions.c: the interface of two parties (ERAB_IF_NONE: none); what follows from a change. */
+enum erab_interface erabi_breakers_interface(const struct erabi_pipeline *pipeline, const struct erabi_registry_party *p,
+                                             const struct erabi_registry_party *q);
+void erabi_breakers_changed(struct erabi_pipeline *pipeline, struct erabi_link *link, enum erabi_breaker_change change,
+                            const char *by);
 /* What an operator had opened before the start. 0 or a negative errno. */
 int erabi_breakers_restore(struct erabi_pipeline *pipeline, const char *key, struct erabi_slice value);
 

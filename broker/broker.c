@@ -52,6 +52,8 @@ void erabi_broker_tell_errors(erab_broker_log log, void *user, const struct erab
     snprintf(more, sizeof(more), "and %zu more", errors->more);
     if (log && errors->more)
         log(user, ERAB_BROKER_FINDING, more);
+    for (size_t i = 0; log && i < errors->n_notes; i++)
+        log(user, ERAB_BROKER_FINDING, errors->note[i]);
 }
 
 bool erabi_broker_other_key(const uint8_t said[ERAB_KEY_SIZE], const uint8_t key[ERAB_KEY_SIZE])
@@ -94,33 +96,6 @@ static int read_files(struct erabi_broker *broker, const char *path)
     return r;
 }
 
-static void on_revocation(void *user, int result)
-{
-    struct erabi_broker *broker = user;
-    if (result < 0)
-        broker->revocations_owed = true;
-}
-
-static void persist_revocation(void *user, const char *party)
-{
-    struct erabi_broker *broker = user;
-    if (erabi_journal_revoke(broker->journal, party, erabi_now_ms(&broker->loop), on_revocation, broker) < 0)
-        broker->revocations_owed = true;
-}
-
-/* They hold in memory; a restart must not forget them. */
-static void keep_revocations(struct erabi_broker *broker)
-{
-    if (!broker->revocations_owed || !erabi_journal_writable(broker->journal))
-        return;
-    broker->revocations_owed = false;
-    for (size_t i = 0; i < erabi_registry_count(broker->registry); i++) {
-        const struct erabi_registry_party *party = erabi_registry_party_at(broker->registry, (uint32_t)i);
-        if (party->revoked)
-            persist_revocation(broker, party->id);
-    }
-}
-
 static int load_pending(void *user, const struct erabi_journal_pending *row)
 {
     return erabi_pipeline_restore(&((struct erabi_broker *)user)->pipeline, row);
@@ -142,9 +117,6 @@ static int load_revoked(void *user, const char *party)
     return 0;
 }
 
-/* The wall clock never starts below what it was: an old clock would make what has expired live again. */
-#define CLOCK_FLOOR "clock-floor"
-
 static int load_state(void *user, const char *key, struct erabi_slice value)
 {
     struct erabi_broker *broker = user;
@@ -154,23 +126,9 @@ static int load_state(void *user, const char *key, struct erabi_slice value)
         return erabi_enrol_load(broker, key + strlen(ERABI_ENROL_STATE), value);
     if (strncmp(key, ERABI_SERVER_KEY_STATE, strlen(ERABI_SERVER_KEY_STATE)) == 0)
         return erabi_server_keys_load(broker, key + strlen(ERABI_SERVER_KEY_STATE), value);
-    struct erabi_reader r = erabi_reader(value.data, value.size);
-    uint64_t floor = erabi_read_u64(&r);
-    if (strcmp(key, CLOCK_FLOOR) == 0 && erabi_reader_done(&r) && floor > broker->loop.clock.wall_ms)
-        broker->loop.clock.wall_ms = floor;
+    if (strncmp(key, ERABI_OPERATOR_STATE, strlen(ERABI_OPERATOR_STATE)) == 0)
+        erabi_operators_load(broker, key + strlen(ERABI_OPERATOR_STATE), value);
     return 0;
-}
-
-static void keep_clock_floor(struct erabi_broker *broker)
-{
-    uint64_t now = erabi_now_ms(&broker->loop);
-    if (now < broker->floor_ms + 10000)
-        return;
-    uint8_t bytes[8];
-    struct erabi_writer w = erabi_writer(bytes, sizeof(bytes));
-    erabi_write_u64(&w, now);
-    if (erabi_journal_state(broker->journal, CLOCK_FLOOR, erabi_slice(bytes, sizeof(bytes)), NULL, NULL) == 0)
-        broker->floor_ms = now;
 }
 
 static void on_head(void *user, const struct erabi_audit_head *head)
@@ -188,8 +146,8 @@ static void on_tick(void *user)
         erabi_heads_send(&broker->pipeline, &broker->head);
     }
     erabi_restored_tell(broker, false);
-    keep_clock_floor(broker);
-    keep_revocations(broker);
+    erabi_clock_tick(broker);
+    erabi_acts_tick(broker);
     erabi_policy_tick(&broker->policies, broker->loop.mono_ms, erabi_now_ms(&broker->loop));
     erabi_pipeline_tick(&broker->pipeline);
     if (erabi_registry_tick(broker->registry, erabi_now_ms(&broker->loop)))
@@ -201,7 +159,7 @@ static void on_tick(void *user)
 
 static int build_pipeline(struct erabi_broker *broker)
 {
-    int r = erabi_registry_new(&broker->registry, broker->config, broker->owner.sign_public, persist_revocation, broker);
+    int r = erabi_registry_new(&broker->registry, broker->config, broker->owner.sign_public, erabi_revocation_persist, broker);
     if (r < 0)
         return complain(broker, "parties", r);
     struct erabi_snapshot *snapshot = erabi_snapshot_new(broker->config, broker->profile, broker->registry);
@@ -308,8 +266,10 @@ static int start_runners(struct erabi_broker *broker)
     return r;
 }
 
-static int load_isolated(void *user, const char *key, struct erabi_slice value)
+static int load_early(void *user, const char *key, struct erabi_slice value)
 {
+    if (strcmp(key, ERABI_CLOCK_STATE) == 0)
+        erabi_clock_load(user, value);
     if (strcmp(key, ERABI_STATE_ISOLATED) == 0)
         erabi_isolate_restore(user, value);
     return 0;
@@ -318,7 +278,7 @@ static int load_isolated(void *user, const char *key, struct erabi_slice value)
 /* What must be known before anything listens. */
 static int load_first(struct erabi_broker *broker)
 {
-    struct erabi_journal_load load = {.on_state = load_isolated, .user = broker};
+    struct erabi_journal_load load = {.on_state = load_early, .user = broker};
     return erabi_journal_load(broker->journal, erabi_now_ms(&broker->loop), &load);
 }
 
@@ -341,6 +301,9 @@ static int load_policies(struct erabi_broker *broker)
 
 static int start_network(struct erabi_broker *broker)
 {
+    int r = load_first(broker);
+    if (r < 0)
+        return r;
     erabi_audit_set_time(broker->audit, erabi_now_ms(&broker->loop), broker->loop.mono_ms);
     uv_check_init(broker->uv, &broker->flush);
     broker->flush.data = broker;
@@ -349,11 +312,9 @@ static int start_network(struct erabi_broker *broker)
     erabi_audit_on_head(broker->audit, on_head, broker);
     erabi_record_admin(broker->audit, "start", broker->owner.party, "done");
     erabi_reload_record_start(broker);
-    int r = erabi_stores_settle(broker);
+    r = erabi_stores_settle(broker);
     if (r == 0)
         r = load_policies(broker);
-    if (r == 0)
-        r = load_first(broker);
     if (r == 0)
         r = erabi_network_start(broker);
     if (r == 0)
@@ -361,6 +322,8 @@ static int start_network(struct erabi_broker *broker)
     struct erabi_journal_load load = {load_pending, load_mark, load_revoked, load_state, broker, load_member};
     if (r == 0)
         r = erabi_journal_load(broker->journal, erabi_now_ms(&broker->loop), &load);
+    if (r == 0)
+        erabi_clock_loaded(broker);
     return r == 0 ? open_admin(broker) : r;
 }
 
@@ -372,7 +335,7 @@ int erabi_broker_start(struct erabi_broker *broker, uv_loop_t *uv, const struct 
         return -ENOMEM;
     int r = read_files(broker, options->config);
     if (r == 0)
-        r = erabi_loop_init(&broker->loop, uv, 0, on_tick, on_time, broker);
+        r = erabi_loop_init(&broker->loop, uv, on_tick, on_time, broker);
     if (r < 0)
         return r;
     broker->loop_up = true;

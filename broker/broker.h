@@ -7,6 +7,7 @@
 #include "admin/admin.h"
 #include "host/runner.h"
 #include "host/policy.h"
+#include "identity/statement.h"
 #include "pipeline.h"
 
 /* A listener with the interface that it serves (ERAB_IF_NONE: the local one). */
@@ -32,6 +33,13 @@ struct erabi_uplink {
         struct erabi_dialer *dialer;
     } dials[2];
 };
+
+/* The latest statement that was taken of an operator. */
+struct erabi_operator_mark {
+    char name[ERAB_PARTY_MAX + 1];
+    uint64_t at_ms;
+};
+#define ERABI_OPERATOR_MARKS 256 /* more than may be configured at a time: names change */
 
 struct erabi_broker {
     uv_loop_t *uv;
@@ -70,11 +78,15 @@ struct erabi_broker {
     uv_check_t flush;
     struct erabi_audit_head head; /* not told yet */
     bool has_head;
-    unsigned isolating; /* changes of the isolated interfaces that are not on disk yet */
-    bool isolation_lost;
+    bool isolation_owed; /* what is isolated is not on disk: written again each second until it takes it */
+    struct erabi_operator_mark marks[ERABI_OPERATOR_MARKS];
+    size_t n_marks;
     uint8_t file_hash[ERAB_HASH_SIZE], profile_hash[ERAB_HASH_SIZE]; /* of the configuration in use */
     bool revocations_owed; /* one is not on disk: all are written again each second until it takes them */
-    uint64_t floor_ms; /* wall clock last persisted */
+    bool revoking;         /* by an operator who waits for it */
+    uint64_t clock_kept_ms; /* monotonic: the clock was last persisted */
+    bool clock_deciding;    /* a decision about it is on its way to the disk */
+    bool clock_told;        /* that it has jumped */
     uint64_t pipeline_floor_ms;        /* for its issued_after_ms */
     uint64_t copies_begun, copies_done; /* of the journal, by operators */
     int copy_result;                   /* of the last one */
@@ -124,7 +136,57 @@ void erabi_isolate_restore(struct erabi_broker *broker, struct erabi_slice value
 json_t *erabi_isolated_names(const struct erabi_broker *broker);
 json_t *erabi_verb_isolate(void *user, const json_t *request, const char **error);
 json_t *erabi_verb_join(void *user, const json_t *request, const char **error);
-json_t *erabi_verb_isolated(void *user, const json_t *request, const char **error);
+void erabi_isolation_keep(struct erabi_broker *broker);
+
+/* acts.c: an operator's act on its way through the journal, answered when the disk has it. */
+struct erabi_act;
+/* Takes over `answer`; `name` and `lost` (told when it was not kept) are static. NULL: no memory. */
+struct erabi_act *erabi_act_new(struct erabi_broker *broker, const char *name, const char *object, json_t *answer,
+                                const char *lost);
+struct erabi_broker *erabi_act_broker(const struct erabi_act *act);
+void erabi_act_already(struct erabi_act *act, bool already);
+void erabi_act_record(struct erabi_act *act, const char *verdict);
+/* What the verb returns: erabi_act_done follows; or, when it cannot, its result now, which ends the act. */
+json_t *erabi_act_wait(struct erabi_act *act, const char **error);
+json_t *erabi_act_now(struct erabi_act *act, int result, const char **error);
+/* The journal's word on it: 0, 1 (it was so already), or a negative errno. Frees the act. */
+void erabi_act_done(void *act, int result);
+/* Once a second: what the disk refused is written again. */
+void erabi_acts_tick(struct erabi_broker *broker);
+
+/* operators.c: reads a statement of this act and takes it once; a refusal stands in the audit log. `s` must be empty. */
+#define ERABI_OPERATOR_STATE "operator/" /* the journal's states of the marks begin so */
+bool erabi_operator_statement(struct erabi_broker *broker, struct erabi_statement *s, const json_t *request,
+                              const char *act, uint64_t now_ms, const char **error);
+/* Where the configuration names operators one of them signs, else whoever may use the socket decides: the members of
+ * what is asked, or NULL. */
+const json_t *erabi_operator_request(struct erabi_broker *broker, struct erabi_statement *s, const json_t *request,
+                                     const char *act, const char **error);
+void erabi_operator_record(struct erabi_broker *broker, const char *act, const char *object, const char *verdict,
+                           const struct erabi_statement *s);
+void erabi_operators_load(struct erabi_broker *broker, const char *name, struct erabi_slice value);
+
+/* After a decision about the clock: nobody's mark is ahead of it. */
+void erabi_operators_rewind(struct erabi_broker *broker);
+
+/* clock.c: the wall clock never starts below what it was, nor follows a jump that nobody accepted. */
+#define ERABI_CLOCK_STATE "clock-floor"
+void erabi_clock_load(struct erabi_broker *broker, struct erabi_slice value);
+void erabi_clock_loaded(struct erabi_broker *broker); /* after all else of the journal */
+void erabi_clock_tick(struct erabi_broker *broker);
+json_t *erabi_verb_clock_show(void *user, const json_t *request, const char **error);
+json_t *erabi_verb_clock_accept(void *user, const json_t *request, const char **error);
+json_t *erabi_verb_clock_reject(void *user, const json_t *request, const char **error);
+
+/* revocations.c */
+void erabi_revocation_persist(void *broker, const char *party);
+void erabi_revocations_keep(struct erabi_broker *broker);
+
+/* permits.c: the policies are asked about connections and acts. False: the session was cut; the act is refused, *error
+ * says by whom and why. `by`: the operator whose signed statement it is, or "". Both stand in the audit log. */
+bool erabi_permit_session(struct erabi_broker *broker, struct erabi_session *session);
+bool erabi_permit_act(struct erabi_broker *broker, const char *act, const char *object, enum erab_interface interface,
+                      const char *by, const char **error);
 
 /* policies.c: the judges of a configuration, as a chain to be swapped in (erabi_policy_engine_swap); instances whose
  * options are the same are kept. 0 and one reference, or a negative errno with every fault in `errors`. */
@@ -146,6 +208,8 @@ void erabi_network_cut(struct erabi_broker *broker, uint32_t party, enum erab_re
 /* One connection: audit line, then cut. */
 void erabi_network_cut_session(struct erabi_broker *broker, struct erabi_session *session, enum erab_reason reason,
                                const char *detail);
+/* The same when its line stands already. */
+void erabi_network_drop_session(struct erabi_broker *broker, struct erabi_session *session, enum erab_reason reason);
 /* cutting.c: a link has opened: closes the connections of each key that serves no closed link any more. */
 void erabi_network_trip(void *broker, const struct erabi_link *link);
 void erabi_network_tick(struct erabi_broker *broker);
@@ -213,7 +277,7 @@ json_t *erabi_verb_party_list(void *user, const json_t *request, const char **er
 json_t *erabi_verb_party_show(void *user, const json_t *request, const char **error);
 json_t *erabi_verb_party_approve(void *user, const json_t *request, const char **error);
 json_t *erabi_verb_party_deny(void *user, const json_t *request, const char **error);
-json_t *erabi_verb_party_revoke(void *user, const json_t *request, const char **error);
+json_t *erabi_verb_party_revoke(void *user, const json_t *request, const char **error); /* revocations.c */
 
 /* journal_verbs.c */
 json_t *erabi_verb_journal_backup(void *user, const json_t *request, const char **error);

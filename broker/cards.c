@@ -166,7 +166,7 @@ void erabi_cards_greet(struct erabi_broker *broker, struct erabi_session *sessio
     for (size_t i = 0; i < n && told < GREETINGS_MAX; i++) {
         const struct erabi_registry_party *about = erabi_registry_party_at(broker->registry, (uint32_t)i);
         bool wanted = about->revoked || erabi_registry_row(broker->registry, about->id) || newcomer;
-        if (!wanted || about->local || about == self || about == owner || (about->waiting && !about->revoked) ||
+        if (!wanted || about->role == ERAB_ROLE_NONE || about->local || about == self || about == owner || (about->waiting && !about->revoked) ||
             !neighbours(broker, a, about) || !make_card(broker, about, &card))
             continue;
         tell(broker, session->target, addressee(broker, a), &card);

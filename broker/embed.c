@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "broker.h"
+#include "host/options.h"
 
 enum way { NOT_RUN, OWN_THREAD, HOSTS_LOOP, STEPS, OVER };
 
@@ -45,6 +46,11 @@ int erab_broker_check(const struct erab_broker_options *options)
     int r = erabi_config_load(&config, options->config, errors);
     if (r == 0)
         r = erabi_profile_load(&profile, config->profile, errors);
+    if (config && errors->n == 0) {
+        r = erabi_broker_check_policies(config, options->config, errors);
+        int modules = erabi_host_options_check(config, options->config, options->runner, errors);
+        r = r < 0 ? r : modules;
+    }
     erabi_broker_tell_errors(options->log, options->user, errors);
     erabi_profile_free(profile);
     erabi_config_free(config);

@@ -4,36 +4,43 @@
 #include "receipts.h"
 #include "record.h"
 
-void erabi_followup_left(void *user, struct erabi_delivery *delivery, enum erab_reason reason)
+static void left(struct erabi_pipeline *pipeline, struct erabi_delivery *delivery, enum erab_reason reason,
+                 const char *section, const char *detail)
 {
-    struct erabi_pipeline *pipeline = user;
     const struct erab_header *h = &delivery->parcel->header;
-    if (reason == ERAB_REASON_EXPIRED)
+    if (reason == ERAB_REASON_EXPIRED && !pipeline->voiding) /* else nobody failed to answer */
         erabi_breakers_expired(pipeline, delivery);
     if (erab_type_lane(h->type) == ERAB_LANE_TELEMETRY) {
         struct erabi_target *source = erabi_receipts_back(pipeline, h->from, delivery->party);
         if (source)
             erabi_receipts_shed(source, erabi_registry_party(pipeline->registry, h->from), reason);
     } else if (h->type != ERAB_RECEIPT) {
-        enum erab_receipt_state state = reason == ERAB_REASON_EXPIRED ? ERAB_EXPIRED : ERAB_REFUSED;
-        erabi_record_message(pipeline->audit, "outbox", h, delivery->parcel->hash, erab_receipt_state_name(state),
-                             reason, "", "");
-        erabi_receipts_later(pipeline, delivery, state, reason);
+        struct erabi_receipt_why why = {reason == ERAB_REASON_EXPIRED ? ERAB_EXPIRED : ERAB_REFUSED, reason, section,
+                                        detail};
+        erabi_record_message(pipeline->audit, "outbox", h, delivery->parcel->hash, erab_receipt_state_name(why.state),
+                             reason, section, "");
+        erabi_receipts_later(pipeline, delivery, &why);
     }
     /* After the receipt in the journal's order: a crash between the two tells it twice and not never. */
     if (delivery->row > 0)
         erabi_journal_outbox_done(pipeline->journal, delivery->row);
 }
 
-void erabi_followup_denied(struct erabi_pipeline *pipeline, struct erabi_delivery *delivery)
+void erabi_followup_left(void *user, struct erabi_delivery *delivery, enum erab_reason reason)
+{
+    left(user, delivery, reason, "", "");
+}
+
+void erabi_followup_denied(struct erabi_pipeline *pipeline, struct erabi_delivery *delivery, enum erab_reason reason,
+                           const char *section, const char *detail)
 {
     struct erabi_known *known = erabi_known_find(&pipeline->known, delivery->parcel->header.id);
     if (known && delivery->parcel->header.to[0] != '@') { /* the same bytes again get the same answer */
         known->state = ERAB_REFUSED;
-        known->reason = ERAB_REASON_BREAKER_OPEN;
-        erabi_journal_answer(pipeline->journal, delivery->parcel->header.id, ERAB_REFUSED, ERAB_REASON_BREAKER_OPEN);
+        known->reason = reason;
+        erabi_journal_answer(pipeline->journal, delivery->parcel->header.id, ERAB_REFUSED, reason);
     }
-    erabi_followup_left(pipeline, delivery, ERAB_REASON_BREAKER_OPEN);
+    left(pipeline, delivery, reason, section, detail);
 }
 
 void erabi_pipeline_drop(struct erabi_pipeline *pipeline, struct erabi_target *target, enum erab_reason reason)
@@ -63,11 +70,33 @@ void erabi_followup_cancel(struct erabi_pipeline *pipeline, const struct erab_he
         order->cancelled = true; /* the journal has it since the cancel's commit */
 }
 
+/* What was never written to this party is not sent any more. */
+static bool recall(struct erabi_pipeline *pipeline, const struct erabi_known *older, uint32_t party)
+{
+    const struct erabi_registry_party *from = erabi_registry_party(pipeline->registry, older->from);
+    const struct erabi_registry_party *to = erabi_registry_party_at(pipeline->registry, party);
+    if (!from || !to)
+        return false;
+    enum erab_interface interface = erabi_profile_pair(pipeline->profile, from->role, to->role).interface;
+    struct erabi_target *target = erabi_pipeline_target(pipeline, party, interface, older->type);
+    return target && erabi_target_supersede(target, older->entry.id, party);
+}
+
 void erabi_followup_order(struct erabi_pipeline *pipeline, struct erabi_known *known)
 {
-    const struct erabi_known *older = erabi_known_supersede(&pipeline->known, known);
-    if (older)
-        erabi_journal_cancelled(pipeline->journal, older->entry.id);
+    struct erabi_known *older = erabi_known_supersede(&pipeline->known, known);
+    if (!older)
+        return;
+    erabi_journal_cancelled(pipeline->journal, older->entry.id);
+    const struct erabi_gather *gather = erabi_gather_find(&pipeline->gathers, older->entry.id);
+    for (size_t i = 0; gather && i < gather->n; i++)
+        recall(pipeline, older, gather->members[i].party);
+    const struct erabi_registry_party *to = erabi_registry_party(pipeline->registry, older->to);
+    if (!gather && to && recall(pipeline, older, to->index)) { /* the same bytes again get the same answer */
+        older->state = ERAB_REFUSED;
+        older->reason = ERAB_REASON_SUPERSEDED;
+        erabi_journal_answer(pipeline->journal, older->entry.id, ERAB_REFUSED, ERAB_REASON_SUPERSEDED);
+    }
 }
 
 /* The recipient could not take it now, and its sender is told to try again: then it is no repetition. */

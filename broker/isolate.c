@@ -5,23 +5,40 @@
 #include "broker.h"
 #include "record.h"
 
+static const char lost[] = "done now, but not yet on disk: it is written as soon as the disk takes it; until 'erab health' says "
+                           "ready a restart would forget it";
+
 static void on_kept(void *user, int result)
 {
     struct erabi_broker *broker = user;
-    broker->isolating--;
-    broker->isolation_lost = result < 0;
+    if (result < 0)
+        broker->isolation_owed = true;
 }
 
-static void keep(struct erabi_broker *broker, const char **error)
+static void on_act_kept(void *user, int result)
+{
+    on_kept(erabi_act_broker(user), result);
+    erabi_act_done(user, result);
+}
+
+static int keep(struct erabi_broker *broker, struct erabi_act *act)
 {
     uint8_t bytes[8];
     struct erabi_writer w = erabi_writer(bytes, sizeof(bytes));
     erabi_write_u64(&w, broker->pipeline.isolated);
-    if (erabi_journal_state(broker->journal, ERABI_STATE_ISOLATED, erabi_slice(bytes, sizeof(bytes)), on_kept, broker) ==
-        0)
-        broker->isolating++;
-    else
-        *error = "done now, but the journal could not keep it: repeat this when the broker is ready again";
+    int r = erabi_journal_state(broker->journal, ERABI_STATE_ISOLATED, erabi_slice(bytes, sizeof(bytes)),
+                                act ? on_act_kept : on_kept, act ? (void *)act : (void *)broker);
+    if (r < 0)
+        broker->isolation_owed = true;
+    return r;
+}
+
+void erabi_isolation_keep(struct erabi_broker *broker)
+{
+    if (!broker->isolation_owed || !erabi_journal_writable(broker->journal))
+        return;
+    broker->isolation_owed = false;
+    keep(broker, NULL);
 }
 
 void erabi_isolate_restore(struct erabi_broker *broker, struct erabi_slice value)
@@ -45,13 +62,6 @@ json_t *erabi_isolated_names(const struct erabi_broker *broker)
     return names;
 }
 
-json_t *erabi_verb_isolated(void *user, const json_t *request, const char **error)
-{
-    struct erabi_broker *broker = user;
-    return json_pack("{s:o, s:b, s:b}", "isolated", erabi_isolated_names(broker), "kept", broker->isolating == 0,
-                     "lost", broker->isolation_lost);
-}
-
 static enum erab_interface wanted(const json_t *request, const char **error)
 {
     const char *name = json_string_value(json_object_get(request, "interface"));
@@ -59,6 +69,18 @@ static enum erab_interface wanted(const json_t *request, const char **error)
     if (interface == ERAB_IF_NONE)
         *error = "interface: one of r1 r2 r3 r4 r5 internal info is needed";
     return interface;
+}
+
+/* It is so now; it is answered when the disk has it. */
+static json_t *kept(struct erabi_broker *broker, const char *act_name, const char *name, bool already, const char **error)
+{
+    struct erabi_act *act = erabi_act_new(broker, act_name, name,
+                                          json_pack("{s:s, s:b, s:o}", "interface", name, "already", already, "isolated",
+                                                    erabi_isolated_names(broker)),
+                                          lost);
+    int r = keep(broker, act);
+    *error = lost;
+    return !act ? NULL : r < 0 ? erabi_act_now(act, r, error) : erabi_act_wait(act, error);
 }
 
 json_t *erabi_verb_isolate(void *user, const json_t *request, const char **error)
@@ -69,19 +91,13 @@ json_t *erabi_verb_isolate(void *user, const json_t *request, const char **error
     if (interface == ERAB_IF_NONE)
         return NULL;
     bool already = broker->pipeline.isolated >> interface & 1;
-    const char *name = erab_interface_name(interface), *lost = NULL;
+    const char *name = erab_interface_name(interface);
     /* The decision stands in the log before its consequences. */
     erabi_record_admin(broker->audit, "isolate", name, already ? "was isolated already" : "done");
     erabi_pipeline_isolate(&broker->pipeline, interface, true);
     erabi_network_isolate(broker, interface);
-    keep(broker, &lost);
     erabi_broker_say(broker, "%s is isolated", name);
-    if (lost) {
-        *error = lost;
-        return NULL;
-    }
-    return json_pack("{s:s, s:b, s:o}", "interface", name, "already", already, "isolated",
-                     erabi_isolated_names(broker));
+    return kept(broker, "isolate", name, already, error);
 }
 
 json_t *erabi_verb_join(void *user, const json_t *request, const char **error)
@@ -93,6 +109,8 @@ json_t *erabi_verb_join(void *user, const json_t *request, const char **error)
         return NULL;
     bool already = !(broker->pipeline.isolated >> interface & 1);
     const char *name = erab_interface_name(interface);
+    if (!erabi_permit_act(broker, "join", name, interface, "", error))
+        return NULL;
     erabi_pipeline_isolate(&broker->pipeline, interface, false);
     if (!already && erabi_network_join(broker, interface) < 0) {
         erabi_pipeline_isolate(&broker->pipeline, interface, true);
@@ -101,13 +119,6 @@ json_t *erabi_verb_join(void *user, const json_t *request, const char **error)
         *error = "its listener or uplink cannot be opened, so it stays isolated; the broker's log says why";
         return NULL;
     }
-    const char *lost = NULL;
     erabi_record_admin(broker->audit, "join", name, already ? "was not isolated" : "done");
-    keep(broker, &lost);
-    if (lost) {
-        *error = lost;
-        return NULL;
-    }
-    return json_pack("{s:s, s:b, s:o}", "interface", name, "already", already, "isolated",
-                     erabi_isolated_names(broker));
+    return kept(broker, "join", name, already, error);
 }

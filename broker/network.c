@@ -7,6 +7,7 @@
 
 #include "broker.h"
 #include "record.h"
+#include "takers.h"
 
 static struct erabi_gate *gate_of(struct erabi_listener *listener)
 {
@@ -126,7 +127,9 @@ static void on_close(void *user, struct erabi_connection *connection, const stru
         at = &(*at)->next;
     if (*at)
         *at = session->next;
+    struct erabi_target *target = session->target;
     erabi_session_free(session);
+    erabi_takers_left(&broker->pipeline, target);
 }
 
 static void on_refused(void *user, struct erabi_listener *listener, const struct erabi_transport_event *event)
@@ -170,11 +173,12 @@ static void on_envelope(void *user, struct erabi_session *session, const struct 
         erabi_pipeline_receive(&((struct erabi_broker *)user)->pipeline, session, header, envelope);
 }
 
-static void cut_session(struct erabi_session *session, enum erab_reason reason)
+void erabi_network_drop_session(struct erabi_broker *broker, struct erabi_session *session, enum erab_reason reason)
 {
     session->cut = true;
     erabi_target_unbind(session->target, session->connection);
     erabi_connection_cut(session->connection, reason);
+    erabi_takers_left(&broker->pipeline, session->target);
 }
 
 void erabi_network_cut_session(struct erabi_broker *broker, struct erabi_session *session, enum erab_reason reason,
@@ -184,7 +188,7 @@ void erabi_network_cut_session(struct erabi_broker *broker, struct erabi_session
     erabi_record_connection(broker->audit, "cut", attachment->name, erab_interface_name(session->target->interface),
                             erabi_connection_address(session->connection), erabi_connection_key(session->connection),
                             reason, detail);
-    cut_session(session, reason);
+    erabi_network_drop_session(broker, session, reason);
 }
 
 static void on_offence(void *user, struct erabi_session *session, enum erab_reason reason, const char *detail)
@@ -192,9 +196,17 @@ static void on_offence(void *user, struct erabi_session *session, enum erab_reas
     erabi_network_cut_session(user, session, reason, detail);
 }
 
+static enum erab_reason on_takes(void *user, struct erabi_session *session, uint64_t types, bool first,
+                                 char detail[ERABI_SESSION_DETAIL])
+{
+    return erabi_takers_say(&((struct erabi_broker *)user)->pipeline, session, types, first, detail);
+}
+
 static void on_bound(void *user, struct erabi_session *session)
 {
     struct erabi_broker *broker = user;
+    if (!erabi_permit_session(broker, session))
+        return;
     if (session->group == ERAB_LANES_COMMAND)
         erabi_breakers_connected(&broker->pipeline, session->target->attachment, session->target->interface);
     if (session->cut)
@@ -293,6 +305,7 @@ int erabi_network_start(struct erabi_broker *broker)
                                                        .mono_ms = mono_ms,
                                                        .ready = ready,
                                                        .next_seq = next_seq,
+                                                       .on_takes = on_takes,
                                                        .on_envelope = on_envelope,
                                                        .on_offence = on_offence,
                                                        .on_bound = on_bound,

@@ -3,7 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "pipeline.h"
+#include "takers.h"
 
 static int by_id(const void *a, const void *b)
 {
@@ -124,25 +124,14 @@ struct erabi_target *erabi_pipeline_outlet(struct erabi_pipeline *pipeline, cons
     return target;
 }
 
-/* The owner's application that takes this type; NULL: none does. */
-static const struct erabi_attachment *local_taker(const struct erabi_pipeline *pipeline, enum erab_type type)
-{
-    for (size_t i = 0; i < pipeline->tables.n_locals; i++) {
-        const struct erabi_attachment *a = pipeline->tables.locals[i];
-        if (!a->revoked && (a->types >> type & 1))
-            return a;
-    }
-    return NULL;
-}
-
 struct erabi_target *erabi_pipeline_target(struct erabi_pipeline *pipeline, uint32_t party,
                                            enum erab_interface interface, enum erab_type type)
 {
     const struct erabi_registry_party *owner = erabi_registry_owner(pipeline->registry);
     if (party == owner->index) {
-        const struct erabi_attachment *taker = local_taker(pipeline, type);
+        struct erabi_target *taker = erabi_takers_find(pipeline, type);
         /* Nobody ever connects as the broker itself: what stands there waits. */
-        return erabi_pipeline_outlet(pipeline, taker ? taker : &pipeline->self, ERAB_IF_NONE);
+        return taker ? taker : erabi_pipeline_outlet(pipeline, &pipeline->self, ERAB_IF_NONE);
     }
     struct erabi_target **slot = &pipeline->outlets[party * ERAB_IF_COUNT + interface];
     if (*slot)
@@ -166,7 +155,7 @@ uint64_t erabi_pipeline_next_seq(struct erabi_pipeline *pipeline, const char *to
 bool erabi_pipeline_ready(const struct erabi_pipeline *pipeline)
 {
     return erabi_journal_writable(pipeline->journal) && !erabi_audit_failed(pipeline->audit) &&
-           !pipeline->loop->clock.jumped;
+           !pipeline->loop->clock.jumped && !pipeline->loop->clock.held;
 }
 
 int erabi_pipeline_restore_mark(struct erabi_pipeline *pipeline, const struct erabi_journal_mark *row)
@@ -187,17 +176,21 @@ int erabi_pipeline_restore_mark(struct erabi_pipeline *pipeline, const struct er
         return -ENOMEM;
     known->state = row->state;
     known->reason = row->reason;
-    known->cancelled = row->cancelled;
+    known->cancelled = row->cancelled || erabi_pipeline_voided(pipeline, &header);
     const struct erabi_registry_party *from = erabi_registry_party(pipeline->registry, row->from);
     if (from)
         erabi_known_charge(&pipeline->known, known, from->index);
     ProtobufCMessage *body = NULL;
     struct erab_bytes bytes = {row->body.data, row->body.size};
     if (erab_type_lane(row->type) == ERAB_LANE_COMMAND && row->body.size &&
-        erab_body_unpack(row->type, bytes, &body, &reason) == 0)
+        erab_body_unpack(row->type, bytes, &body, &reason) == 0) {
         erabi_known_order(known, body);
+        erabi_pipeline_recall(pipeline, &header, row, body);
+    }
     erabi_known_supersede(&pipeline->known, known);
     erab_body_free(body);
+    if (erabi_known_over(known, erabi_now_ms(pipeline->loop))) /* only its body was to be kept */
+        erabi_known_forget(&pipeline->known, known);
     return 0;
 }
 
@@ -214,7 +207,7 @@ int erabi_pipeline_restore_member(struct erabi_pipeline *pipeline, const struct 
             return -ENOMEM;
         gather->accepted = gather->news = true; /* the receipt of the last second may have been lost */
     }
-    const struct erabi_registry_party *party = erabi_registry_party(pipeline->registry, row->to);
+    const struct erabi_registry_party *party = erabi_registry_member(pipeline->registry, row->to);
     if (party && gather->n < gather->room) /* else the configuration has changed */
         erabi_gather_add(gather, party->index, row->state, row->reason);
     return 0;
@@ -264,8 +257,9 @@ int erabi_pipeline_restore(struct erabi_pipeline *pipeline, const struct erabi_j
     if (!parcel)
         return -ENOMEM;
     int r = 0;
+    /* The row's deadline may be sooner: of an older journal that was accepted, all commands have expired. */
     uint64_t now = erabi_now_ms(pipeline->loop);
-    bool expired = header.expires_at_ms <= now || row->expires_at_ms <= now; /* the row's may be sooner, see accept.c */
+    bool expired = header.expires_at_ms <= now || row->expires_at_ms <= now || erabi_pipeline_voided(pipeline, &header);
     if (target && !expired) {
         const struct erabi_registry_party *from = erabi_registry_party(pipeline->registry, header.from);
         enum erab_interface interface = erabi_profile_pair(pipeline->profile, from->role, to->role).interface;
@@ -294,6 +288,7 @@ void erabi_pipeline_deinit(struct erabi_pipeline *pipeline)
     free(pipeline->seqs);
     erabi_tables_free(&pipeline->tables);
     erabi_known_deinit(&pipeline->known);
+    erabi_refused_deinit(&pipeline->refused);
     free(pipeline->known.charged);
     erabi_links_free(pipeline->breakers.links);
     erabi_snapshot_unref(pipeline->snapshot);

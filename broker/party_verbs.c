@@ -5,7 +5,6 @@
 #include <sodium.h>
 
 #include "broker.h"
-#include "identity/statement.h"
 #include "record.h"
 
 #define INVITATION_MAX_MS (30u * 86400000ull)
@@ -18,26 +17,16 @@ static json_t *hex(const uint8_t *key)
     return json_string(text);
 }
 
-static void statement_deinit(struct erabi_statement *s)
-{
-    erabi_statement_deinit(s);
-}
-#define _statement_ __attribute__((cleanup(statement_deinit)))
-
 static bool read_statement(struct erabi_broker *broker, struct erabi_statement *s, const json_t *request, const char *act,
                            const char **error)
 {
     erabi_loop_read(&broker->loop);
-    if (erabi_statement_read(s, request, broker->config, act, erabi_now_ms(&broker->loop), error) == 0)
-        return true;
-    erabi_record_party(broker->audit, act, "", "refused", "", "", "");
-    return false;
+    return erabi_operator_statement(broker, s, request, act, erabi_now_ms(&broker->loop), error);
 }
 
 static void record(struct erabi_broker *broker, const char *act, const struct erabi_statement *s, const char *verdict)
 {
-    erabi_record_party(broker->audit, act, s->party, verdict, s->operator ? s->operator : "", s->raw ? s->raw : "",
-                       s->signature ? s->signature : "");
+    erabi_operator_record(broker, act, s->party, verdict, s);
 }
 
 static const char *state_of(const struct erabi_broker *broker, const struct erabi_registry_party *party,
@@ -124,7 +113,7 @@ static const char *may_invite(const struct erabi_broker *broker, const char *id)
     const struct erabi_registry_party *party = erabi_registry_party(broker->registry, id);
     const struct erabi_party_row *row = erabi_registry_row(broker->registry, id);
     if (!party)
-        return erabi_registry_count(broker->registry) < erabi_registry_capacity(broker->registry)
+        return erabi_registry_has_room(broker->registry)
                    ? NULL
                    : "there is room for no more parties; put enrolled ones into the configuration and restart";
     if (party->revoked)
@@ -172,6 +161,8 @@ json_t *erabi_verb_party_invite(void *user, const json_t *request, const char **
     if (!wrong)
         wrong = may_invite(broker, s.party);
     const struct erabi_gate *gate = wrong ? NULL : gate_for(broker, &change->row, &wrong);
+    if (gate && !erabi_permit_act(broker, "party-invite", s.party, gate->interface, s.operator, &wrong))
+        gate = NULL;
     if (!gate) {
         free(change);
         record(broker, "party-invite", &s, "refused");
@@ -204,6 +195,8 @@ json_t *erabi_verb_party_list(void *user, const json_t *request, const char **er
         const struct erabi_registry_party *party = erabi_registry_party_at(broker->registry, (uint32_t)i);
         const struct erabi_party_row *row = erabi_registry_row(broker->registry, party->id);
         const char *state = state_of(broker, party, row);
+        if (party->absent && !party->for_good)
+            continue;
         if (!only || strcmp(only, state) == 0)
             json_array_append_new(list, json_pack("{s:s, s:s, s:s, s:s, s:s}", "party", party->id, "role",
                                                   erab_role_name(party->role), "firm", party->firm, "state", state,
@@ -263,6 +256,11 @@ json_t *erabi_verb_party_show(void *user, const json_t *request, const char **er
     for (size_t i = 0; i < row->n_approvals; i++)
         json_array_append_new(approvals, json_string(row->approvals[i]));
     json_object_set_new(answer, "approvals", approvals);
+    json_t *groups = row->n_groups ? json_array() : NULL;
+    for (size_t i = 0; i < row->n_groups; i++)
+        json_array_append_new(groups, json_string(row->groups[i]));
+    if (groups)
+        json_object_set_new(answer, "groups", groups);
     json_object_set_new(answer, "approvals_needed", json_integer((json_int_t)broker->config->enrolment.approvals));
     if (row->n_keys) {
         char text[65];
@@ -272,7 +270,48 @@ json_t *erabi_verb_party_show(void *user, const json_t *request, const char **er
     return answer;
 }
 
-/* ---- approve, deny, revoke ---- */
+/* ---- approve, deny ---- */
+
+static bool has_group(const struct erabi_party_row *row, const char *name)
+{
+    for (size_t i = 0; i < row->n_groups; i++)
+        if (strcmp(row->groups[i], name) == 0)
+            return true;
+    return false;
+}
+
+/* What two people approve is one and the same: the groups too. */
+static const char *approve_groups(const struct erabi_broker *broker, const struct erabi_statement *s,
+                                  struct erabi_party_row *row)
+{
+    const json_t *list = json_object_get(s->text, "groups");
+    struct erabi_party_row said = {.n_groups = 0};
+    size_t i;
+    json_t *one;
+    if (list && (!json_is_array(list) || json_array_size(list) > ERABI_ROW_GROUPS))
+        return "groups: a list of at most 8 groups is needed";
+    json_array_foreach(list, i, one)
+    {
+        const char *name = json_string_value(one);
+        const struct erabi_config_group *group = name ? erabi_pipeline_group(&broker->pipeline, name) : NULL;
+        const struct erabi_registry_party *owner = group ? erabi_registry_party(broker->registry, group->owner) : NULL;
+        if (!owner)
+            return "groups: the configuration has no such group";
+        struct erabi_profile_pair pair = erabi_profile_pair(broker->profile, owner->role, (enum erab_role)row->role);
+        if (pair.interface == ERAB_IF_NONE || (pair.one_firm && strcmp(owner->firm, row->firm) != 0))
+            return "groups: the group's owner has no interface with this party in the profile";
+        if (!has_group(&said, name))
+            erabi_copy_text(said.groups[said.n_groups++], sizeof(said.groups[0]), name);
+    }
+    bool same = said.n_groups == row->n_groups;
+    for (i = 0; same && i < said.n_groups; i++)
+        same = has_group(row, said.groups[i]);
+    if (row->n_approvals && !same)
+        return "another operator has approved it for other groups ('erab party show'); all approve the same, or deny it";
+    erabi_copy_bytes(row->groups, said.groups, sizeof(row->groups));
+    row->n_groups = said.n_groups;
+    return NULL;
+}
 
 static const char *approve(const struct erabi_broker *broker, const struct erabi_statement *s,
                            struct erabi_party_row *row)
@@ -294,6 +333,9 @@ static const char *approve(const struct erabi_broker *broker, const struct erabi
             return "this operator has approved it already; another one is needed";
     if (row->n_approvals == ERABI_ROW_APPROVALS)
         return "too many approvals";
+    const char *wrong = approve_groups(broker, s, row);
+    if (wrong)
+        return wrong;
     erabi_copy_text(row->approvals[row->n_approvals++], sizeof(row->approvals[0]), s->operator);
     if (row->n_approvals >= broker->config->enrolment.approvals)
         row->state = ERABI_PARTY_ACTIVE;
@@ -331,6 +373,8 @@ static json_t *decide(struct erabi_broker *broker, const json_t *request, const 
         change->row = *row;
         wrong = apply(broker, &s, &change->row);
     }
+    if (!wrong && apply == approve)
+        erabi_permit_act(broker, act, s.party, ERAB_IF_NONE, s.operator, &wrong);
     if (wrong) {
         free(change);
         record(broker, act, &s, "refused");
@@ -356,41 +400,4 @@ json_t *erabi_verb_party_approve(void *user, const json_t *request, const char *
 json_t *erabi_verb_party_deny(void *user, const json_t *request, const char **error)
 {
     return decide(user, request, "party-deny", error, deny);
-}
-
-static json_t *cut_off(struct erabi_broker *broker, const char *id, const struct erabi_statement *s, const char **error)
-{
-    const struct erabi_registry_party *party = erabi_registry_party(broker->registry, id);
-    int r = erabi_registry_revoke(broker->registry, id);
-    if (r < 0) {
-        *error = r < 0 && party ? "the owner of the broker cannot be revoked" : "no such party";
-        erabi_record_admin(broker->audit, "party-revoke", id, "refused");
-        return NULL;
-    }
-    erabi_record_party(broker->audit, "party-revoke", id, r == 1 ? "was revoked already" : "done",
-                       s->operator ? s->operator : "", s->raw ? s->raw : "", s->signature ? s->signature : "");
-    erabi_network_cut(broker, party->index, ERAB_REASON_REVOKED);
-    erabi_cards_tell(broker, id);
-    if (broker->revocations_owed) {
-        *error = "cut now, but not yet on disk: it is written as soon as the disk takes it; until 'erab health' says "
-                 "ready a restart would forget it";
-        return NULL;
-    }
-    return json_pack("{s:s, s:b}", "party", id, "already", r == 1);
-}
-
-/* Where the configuration names operators, one of them signs; else whoever may use the socket decides. */
-json_t *erabi_verb_party_revoke(void *user, const json_t *request, const char **error)
-{
-    struct erabi_broker *broker = user;
-    _statement_ struct erabi_statement s = {0};
-    erabi_loop_read(&broker->loop);
-    if (broker->config->n_operators)
-        return read_statement(broker, &s, request, "party-revoke", error) ? cut_off(broker, s.party, &s, error) : NULL;
-    const char *id = json_string_value(json_object_get(request, "party"));
-    if (!id || !erab_party_valid(id)) {
-        *error = "party: a party id is needed";
-        return NULL;
-    }
-    return cut_off(broker, id, &s, error);
 }

@@ -33,6 +33,18 @@ bool erabi_passage_gather(struct passage *p)
     return p->gather != NULL;
 }
 
+bool erabi_passage_was_refused(struct passage *p)
+{
+    p->reason = erabi_refused_find(&p->pipeline->refused, p->header.id, p->hash);
+    return p->reason != ERAB_REASON_NONE;
+}
+
+void erabi_passage_keep_refusal(const struct passage *p)
+{
+    if (p->reason == ERAB_REASON_BREAKER_OPEN && erab_type_lane(p->header.type) != ERAB_LANE_TELEMETRY)
+        erabi_refused_add(&p->pipeline->refused, p->header.id, p->hash, p->reason);
+}
+
 /* The order that this message cancels, if it is the sender's. */
 static const uint8_t *ended_by(const struct passage *p)
 {
@@ -41,6 +53,20 @@ static const uint8_t *ended_by(const struct passage *p)
         return NULL;
     const struct erabi_known *order = erabi_known_find(&p->pipeline->known, cancel->dispatch_id.data);
     return order && strcmp(order->from, p->header.from) == 0 ? order->entry.id : NULL;
+}
+
+/* Until when the body stays: as long as an order may be referred to, and what its category adds; 0: nothing keeps it. */
+static uint64_t keep_until(const struct passage *p)
+{
+    const struct erabi_config_retention *r = &p->pipeline->config->retention;
+    const uint64_t seconds[] = {[ERAB_OPERATION] = r->operation, [ERAB_SENSOR_GROUP] = r->sensor_group,
+                                [ERAB_SENSOR_HOME] = r->sensor_home, [ERAB_PERSONAL] = r->personal,
+                                [ERAB_SECURITY] = r->security};
+    uint64_t ends = p->known && p->known->ends_at_ms ? p->known->ends_at_ms + ERABI_KNOWN_AFTER_END_MS : 0;
+    uint64_t more = (size_t)p->header.category < sizeof(seconds) / sizeof(seconds[0]) ? seconds[p->header.category] : 0;
+    if (more == 0 || p->header.type == ERAB_RECEIPT)
+        return ends;
+    return (ends > p->header.expires_at_ms ? ends : p->header.expires_at_ms) + more * 1000;
 }
 
 int erabi_passage_put(struct passage *p, erabi_journal_done_fn done)
@@ -67,9 +93,7 @@ int erabi_passage_put(struct passage *p, erabi_journal_done_fn done)
                                         .state = here ? ERAB_DELIVERED : ERAB_ACCEPTED,
                                         .reason = ERAB_REASON_NONE,
                                         .expires_at_ms = p->header.expires_at_ms,
-                                        .keep_until_ms = p->known && p->known->ends_at_ms
-                                                             ? p->known->ends_at_ms + ERABI_KNOWN_AFTER_END_MS
-                                                             : 0,
+                                        .keep_until_ms = keep_until(p),
                                         .ended = ended_by(p),
                                         .recipients = recipients,
                                         .n_recipients = n,

@@ -1,5 +1,5 @@
 /* One message on its way through the pipeline, and what the steps do with it that is not the order of the steps. Only
- * pipeline.c, passage.c and passage_votes.c know it. */
+ * pipeline.c and passage*.c know it. */
 #ifndef ERABI_PASSAGE_H
 #define ERABI_PASSAGE_H
 
@@ -50,6 +50,8 @@ bool erabi_passage_to_owner(const struct passage *p);
 bool erabi_passage_must_seal(const struct passage *p, const struct link *link);
 /* What it takes of a packet, and of a queue. */
 size_t erabi_passage_size(const struct passage *p);
+/* A link for each member of a group, configured or approved into it; false: no memory. */
+bool erabi_passage_members(struct passage *p, const struct erabi_config_group *group);
 /* The members of a group, whose states are gathered from here on; false: no room. */
 bool erabi_passage_gather(struct passage *p);
 /* Goes on from the step at the cursor. */
@@ -61,6 +63,9 @@ void erabi_passage_ask(struct passage *p, struct link *link);
 bool erabi_passage_hold(struct passage *p);
 /* Time has passed for what had to wait: what was checked before is checked again. NONE: it may go on. */
 enum erab_reason erabi_passage_look_again(const struct passage *p);
+/* A copy of what was refused because its link was open: the answer is on its way, and what it says must stay true. */
+bool erabi_passage_was_refused(struct passage *p);
+void erabi_passage_keep_refusal(const struct passage *p);
 /* Message and outbox rows into the journal. `done` NULL: it is not waited for (a receipt: until its row is written, who
  * sent it has it too). 0 or a negative errno. */
 int erabi_passage_put(struct passage *p, erabi_journal_done_fn done);

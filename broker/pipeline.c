@@ -6,6 +6,7 @@
 #include "passage.h"
 #include "receipts.h"
 #include "record.h"
+#include "takers.h"
 
 static enum step refuse(struct passage *p, enum erab_reason reason, const char *section, const char *detail)
 {
@@ -57,7 +58,7 @@ static enum step step_deadline(struct passage *p)
 {
     const struct erab_header *h = &p->header;
     uint64_t now = erabi_now_ms(p->pipeline->loop);
-    if (h->expires_at_ms <= now)
+    if (h->expires_at_ms <= now || erabi_pipeline_voided(p->pipeline, h))
         return refuse(p, ERAB_REASON_EXPIRED, "", "");
     if (h->issued_at_ms > now + ERAB_CLOCK_AHEAD_MS)
         return refuse(p, ERAB_REASON_NOT_YET, "", "issued in the future: compare the clocks");
@@ -84,7 +85,7 @@ static enum step step_replay(struct passage *p)
 {
     struct erabi_known *known = erabi_known_find(&p->pipeline->known, p->header.id);
     if (!known)
-        return NEXT;
+        return erabi_passage_was_refused(p) ? REFUSE : NEXT;
     if (memcmp(known->hash, p->hash, ERAB_HASH_SIZE) != 0 || strcmp(known->from, p->header.from) != 0)
         return refuse(p, ERAB_REASON_REPLAY, "3.6", "another message with this id was taken");
     if (known->state == ERAB_REFUSED && erab_reason_retry(known->reason)) {
@@ -125,13 +126,7 @@ static enum step route_group(struct passage *p)
         return refuse(p, ERAB_REASON_GROUP_UNKNOWN, "", "");
     if (strcmp(group->owner, p->header.from) != 0)
         return refuse(p, ERAB_REASON_GROUP_NOT_YOURS, "", "only the group's owner may write to it");
-    p->links = calloc(group->n_members ? group->n_members : 1, sizeof(*p->links));
-    if (!p->links)
-        return refuse(p, ERAB_REASON_NOT_READY, "", "out of memory");
-    for (size_t i = 0; i < group->n_members; i++)
-        p->links[i].to = erabi_registry_party(p->pipeline->registry, group->members[i]);
-    p->n_links = group->n_members;
-    return NEXT;
+    return erabi_passage_members(p, group) ? NEXT : refuse(p, ERAB_REASON_NOT_READY, "", "out of memory");
 }
 
 static enum step step_route(struct passage *p)
@@ -405,7 +400,10 @@ static enum step step_deliver(struct passage *p)
     }
     for (size_t i = 0; i < p->n_links; i++) {
         struct link *link = &p->links[i];
-        if (link->reason || link->target == NULL || p->gathered || late(p, link))
+        if (link->reason || link->target == NULL || p->gathered)
+            continue;
+        erabi_takers_follow(pipeline, link->to->index, p->header.type, erabi_passage_size(p), &link->target);
+        if (late(p, link))
             continue;
         link->held = false;
         if (erabi_breakers_push(pipeline, link->target, p->parcel, link->row, link->to, link->interface,
@@ -440,6 +438,7 @@ void erabi_passage_run(struct passage *p)
         }
         erabi_record_message(p->pipeline->audit, "refused", &p->header, p->hash, "refused", p->reason, p->section,
                              p->attachment->name);
+        erabi_passage_keep_refusal(p);
         if (lane(p) == ERAB_LANE_TELEMETRY)
             erabi_receipts_shed(p->source, p->from, p->reason);
         else if (p->header.type != ERAB_RECEIPT)

@@ -20,6 +20,7 @@
 #include "route/answer.h"
 #include "route/gather.h"
 #include "route/known.h"
+#include "route/refused.h"
 #include "route/session.h"
 #include "snapshot.h"
 
@@ -49,6 +50,7 @@ struct erabi_pipeline {
     const struct erab_identity *owner; /* signs for local applications */
     struct erabi_breakers breakers;
     struct erabi_known_table known;
+    struct erabi_refused_table refused;
     struct erabi_gather_table gathers;
     struct erabi_target **targets;
     size_t n_targets;
@@ -58,8 +60,11 @@ struct erabi_pipeline {
     uint64_t *seqs;                /* by party index: of the broker's own answers */
     struct erabi_attachment self; /* of what the broker says for its owner */
     size_t passages;
+    size_t n_saying;   /* targets whose applications have said what they take (takers.c) */
     uint64_t issued_after_ms; /* an accepted older journal: what was sent before may have been taken already; 0: none */
     uint64_t isolated; /* bits 1 << enum erab_interface: nothing passes there */
+    uint64_t void_ms;  /* commands issued before this count as expired: then the clock was set back */
+    bool voiding;      /* that happens now, or was not done to its end before a restart: to all of them */
     /* A PartyCard addressed to the owner is the broker's to take: may it be, and taking it once it is on disk. */
     enum erab_reason (*check_card)(void *user, const struct erabi_attachment *source, const struct erab_header *header,
                                    const Erab__V1__PartyCard *card);
@@ -85,8 +90,8 @@ struct erabi_target *erabi_pipeline_outlet(struct erabi_pipeline *pipeline,
                                            const struct erabi_attachment *attachment,
                                            enum erab_interface interface);
 /* Where messages to this party leave on this interface: its own attachment there, its adapter or (for the
- * owner) the local application that takes the type: the first that names it, else the first that takes all. When none
- * does, the owner's messages wait, for a taker after a restart or their deadline. NULL when there is nothing. */
+ * owner) the local application that takes the type (takers.h). When none does, the owner's messages wait, for a taker or
+ * their deadline. NULL when there is nothing. */
 struct erabi_target *erabi_pipeline_target(struct erabi_pipeline *pipeline, uint32_t party,
                                            enum erab_interface interface, enum erab_type type);
 /* swap.c: puts another snapshot into the place of the present one. Prepare does all that may fail; then either swap or
@@ -104,6 +109,9 @@ void erabi_pipeline_swap(struct erabi_swap *swap, struct erabi_pipeline *pipelin
                          void (*cut)(void *user, struct erabi_target *target), void *user);
 /* An interface is isolated from now on, or joined again; what waits for links of it is told to its senders. */
 void erabi_pipeline_isolate(struct erabi_pipeline *pipeline, enum erab_interface interface, bool isolated);
+/* voided.c: is this a command of a time that counts no more; and: from now on that is true of all accepted so far. */
+bool erabi_pipeline_voided(const struct erabi_pipeline *pipeline, const struct erab_header *header);
+void erabi_pipeline_void(struct erabi_pipeline *pipeline, uint64_t now_ms);
 /* One envelope of a bound session. */
 void erabi_pipeline_receive(struct erabi_pipeline *pipeline, struct erabi_session *session,
                             const struct erab_header *header, const struct erabi_envelope *envelope);
@@ -120,8 +128,16 @@ void erabi_followup_receipt(struct erabi_pipeline *pipeline, struct erabi_target
                             const struct erabi_registry_party *from, const struct erab_header *header,
                             const Erab__V1__Receipt *receipt);
 void erabi_followup_left(void *user, struct erabi_delivery *delivery, enum erab_reason reason);
-/* A delivery whose link is open: its sender is told. */
-void erabi_followup_denied(struct erabi_pipeline *pipeline, struct erabi_delivery *delivery);
+/* A delivery that its link (open) or a policy does not let go: its sender is told. */
+void erabi_followup_denied(struct erabi_pipeline *pipeline, struct erabi_delivery *delivery, enum erab_reason reason,
+                           const char *section, const char *detail);
+/* egress.c: the policies are asked once more before a message leaves (struct erabi_target_gate; `user` is the
+ * pipeline); and told of the orders of before a restart. */
+bool erabi_egress_asks(void *user);
+bool erabi_egress_leaves(void *user, struct erabi_delivery *delivery);
+void erabi_egress_refused(void *user, struct erabi_delivery *delivery);
+void erabi_pipeline_recall(struct erabi_pipeline *pipeline, const struct erab_header *header,
+                           const struct erabi_journal_mark *row, const ProtobufCMessage *body);
 /* notices.c: tells the other end of a link, when it is connected, what became of the link's breaker. */
 void erabi_notices_send(struct erabi_pipeline *pipeline, const struct erabi_link *link);
 /* heads.c: the heads of the audit logs, ours to others and theirs here. */

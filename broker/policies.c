@@ -49,7 +49,7 @@ int erabi_broker_start_policies(struct erabi_broker *broker)
     broker->policy_timer.data = broker;
     broker->policies_up = true;
     broker->policy_host = (struct erabi_policy_host){
-        .loop = broker->uv, .engine = &broker->policies, .on_event = on_policy_event,
+        .loop = broker->uv, .engine = &broker->policies, .runner = broker->runner, .on_event = on_policy_event,
         .on_refused = on_policy_refused, .say = erabi_broker_say, .user = broker};
     int r = erabi_policy_engine_init(&broker->policies, want_tick, broker);
     broker->policies.on_log = on_log;

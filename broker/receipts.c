@@ -127,12 +127,12 @@ struct erabi_target *erabi_receipts_back(struct erabi_pipeline *pipeline, const 
 }
 
 void erabi_receipts_later(struct erabi_pipeline *pipeline, const struct erabi_delivery *delivery,
-                          enum erab_receipt_state state, enum erab_reason reason)
+                          const struct erabi_receipt_why *why)
 {
     const struct erab_header *h = &delivery->parcel->header;
     struct erabi_gather *gather = erabi_gather_find(&pipeline->gathers, h->id);
     if (gather) {
-        erabi_receipts_member(pipeline, gather, delivery->party, state, reason);
+        erabi_receipts_member(pipeline, gather, delivery->party, why->state, why->reason);
         return;
     }
     const struct erabi_known *known = erabi_known_find(&pipeline->known, h->id);
@@ -145,8 +145,10 @@ void erabi_receipts_later(struct erabi_pipeline *pipeline, const struct erabi_de
     a.about = h->id;
     a.exercise = h->exercise;
     a.about_hash = delivery->parcel->hash;
-    a.state = state;
-    a.reason = reason;
+    a.state = why->state;
+    a.reason = why->reason;
+    a.section = why->section ? why->section : "";
+    a.detail = why->detail ? why->detail : "";
     a.life_ms = ERABI_OWED_LIFE_MS;
     say(pipeline, back, &a, OWED);
 }
@@ -174,8 +176,8 @@ static void tell_group(struct erabi_pipeline *pipeline, const struct erabi_gathe
 {
     const struct erabi_known *known = erabi_known_find(&pipeline->known, gather->entry.id);
     struct erabi_target *back = application(pipeline, known);
-    if (!back && gather->n)
-        back = erabi_receipts_back(pipeline, gather->from, gather->members[0].party);
+    for (size_t i = 0; !back && i < gather->n; i++) /* a member that is not there has no interface */
+        back = erabi_receipts_back(pipeline, gather->from, gather->members[i].party);
     if (!back)
         return;
     struct erabi_answer a = answer_of(pipeline, gather->from);

@@ -20,7 +20,7 @@ void erabi_receipts_first(struct erabi_pipeline *pipeline, struct erabi_target *
                           const struct erabi_gather *gather, const struct erabi_receipt_why *why);
 /* What became of one delivery later; owed to its sender, or gathered when it was for a group. */
 void erabi_receipts_later(struct erabi_pipeline *pipeline, const struct erabi_delivery *delivery,
-                          enum erab_receipt_state state, enum erab_reason reason);
+                          const struct erabi_receipt_why *why);
 /* Where a message of `from` to the party `to` came from; NULL when the two have no interface any more. */
 struct erabi_target *erabi_receipts_back(struct erabi_pipeline *pipeline, const char *from, uint32_t to);
 

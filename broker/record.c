@@ -142,6 +142,16 @@ void erabi_record_party(struct erabi_audit *audit, const char *act, const char *
     erabi_audit_write(audit, "admin", fields, statement[0] ? 6 : operator[0] ? 4 : 3);
 }
 
+void erabi_record_act_denied(struct erabi_audit *audit, const char *act, const char *object, const char *by,
+                             const char *policy, const struct erab_verdict *why)
+{
+    struct erabi_audit_field fields[] = {FIELD("act", act),          FIELD("object", object),
+                                         FIELD("verdict", "refused"), FIELD("operator", by),
+                                         FIELD("policy", policy),     FIELD("reason", erab_reason_code(why->reason)),
+                                         FIELD("section", why->section), FIELD("detail", why->detail)};
+    erabi_audit_write(audit, "admin", fields, sizeof(fields) / sizeof(fields[0]));
+}
+
 void erabi_record_module(struct erabi_audit *audit, const char *act, const char *instance, const char *path,
                          enum erab_reason reason)
 {

@@ -4,6 +4,7 @@
 #define ERABI_RECORD_H
 
 #include <erab/message.h>
+#include <erab/policy.h>
 
 #include "audit/audit.h"
 #include "breaker/links.h"
@@ -35,6 +36,9 @@ void erabi_record_admin(struct erabi_audit *audit, const char *act, const char *
 /* What happened to a party's place in the registry: by whom, with the signed statement ("" where there is none). */
 void erabi_record_party(struct erabi_audit *audit, const char *act, const char *party, const char *verdict,
                         const char *operator, const char *statement, const char *signature);
+/* A policy refused an operator's act. */
+void erabi_record_act_denied(struct erabi_audit *audit, const char *act, const char *object, const char *by,
+                             const char *policy, const struct erab_verdict *why);
 /* A module that may not be loaded, and why. */
 void erabi_record_module(struct erabi_audit *audit, const char *act, const char *instance, const char *path,
                          enum erab_reason reason);

@@ -339,6 +339,9 @@ void erabi_broker_reload(struct erabi_broker *broker)
 json_t *erabi_verb_reload(void *user, const json_t *request, const char **error)
 {
     struct erabi_broker *broker = user;
+    erabi_loop_read(&broker->loop);
+    if (!erabi_permit_act(broker, "config-reload", "", ERAB_IF_NONE, "", error))
+        return NULL;
     uint64_t serial = broker->reload_serial + 1 + (broker->reload != NULL);
     erabi_broker_reload(broker);
     if (broker->reload)

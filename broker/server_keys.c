@@ -281,9 +281,9 @@ static const char *prepare(struct rotation *rotation, const json_t *statement)
 json_t *erabi_verb_key_rotate(void *user, const json_t *request, const char **error)
 {
     struct erabi_broker *broker = user;
-    struct erabi_statement s;
+    struct erabi_statement s = {0};
     erabi_loop_read(&broker->loop);
-    if (erabi_statement_read(&s, request, broker->config, "key-rotate", erabi_now_ms(&broker->loop), error) < 0)
+    if (!erabi_operator_statement(broker, &s, request, "key-rotate", erabi_now_ms(&broker->loop), error))
         return NULL;
     struct rotation *rotation = calloc(1, sizeof(*rotation));
     json_t *answer = NULL;

@@ -4,7 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "pipeline.h"
+#include "takers.h"
 
 /* Stands for the attachment of a target that no configuration has any more, until the party comes back. */
 struct gone {
@@ -129,6 +129,7 @@ void erabi_pipeline_swap(struct erabi_swap *swap, struct erabi_pipeline *pipelin
     }
     swap_free(swap, pipeline);
     erabi_snapshot_unref(before);
+    erabi_takers_settle(pipeline);
 }
 
 /* ---- isolation ---- */

@@ -32,7 +32,7 @@ static json_t *health(void *user, const json_t *request, const char **error)
     struct erabi_broker *broker = user;
     struct erabi_transport_stats stats;
     erabi_transport_stats(broker->transport, &stats);
-    const char *why = broker->loop.clock.jumped                    ? "clock"
+    const char *why = broker->loop.clock.jumped || broker->loop.clock.held ? "clock"
                       : erabi_audit_failed(broker->audit)          ? "audit"
                       : erabi_journal_damaged(broker->journal)     ? "journal-damaged"
                       : !erabi_journal_writable(broker->journal)   ? "storage"
@@ -73,9 +73,11 @@ const struct erabi_admin_verb erabi_verbs[] = {
     {"breaker-list", erabi_breaker_verb_list},
     {"breaker-trip", erabi_breaker_verb_trip},
     {"breaker-close", erabi_breaker_verb_close},
+    {"clock-show", erabi_verb_clock_show},
+    {"clock-accept", erabi_verb_clock_accept},
+    {"clock-reject", erabi_verb_clock_reject},
     {"isolate", erabi_verb_isolate},
     {"join", erabi_verb_join},
-    {"isolated", erabi_verb_isolated},
     {"journal-backup", erabi_verb_journal_backup},
     {"journal-status", erabi_verb_journal_status},
     {"config-reload", erabi_verb_reload},

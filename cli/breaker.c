@@ -75,14 +75,36 @@ int cli_breaker_list(const struct cli *cli)
     return EXIT_DONE;
 }
 
+/* Signed where an operator's file is given: whether that is needed, the broker's configuration says. */
+static json_t *request_of(const struct cli *cli, const char *verb, int *code)
+{
+    json_t *text = json_pack("{s:s, s:s, s:s, s:s}", "party", cli->words[0], "interface", cli->words[1], "peer",
+                             cli->words[2], "note", cli->n > 3 ? cli->words[3] : "");
+    if (!text) {
+        *code = cli_refuse(cli, EXIT_USAGE, "parties, interface and note must be UTF-8 text");
+        return NULL;
+    }
+    if (!cli->operator) {
+        json_object_set_new(text, "verb", json_string(verb));
+        return text;
+    }
+    json_t *hub = cli_hub_of(cli, code);
+    if (!hub) {
+        json_decref(text);
+        return NULL;
+    }
+    json_object_set_new(text, "hub", hub);
+    return cli_signed_request(cli, verb, text, code);
+}
+
 static int decide(const struct cli *cli, const char *verb, const char *done, const char *already)
 {
+    int code = EXIT_REFUSED;
     if (!cli->socket)
         return need_socket(cli);
-    json_t *request = json_pack("{s:s, s:s, s:s, s:s, s:s}", "verb", verb, "party", cli->words[0], "interface",
-                                cli->words[1], "peer", cli->words[2], "note", cli->n > 3 ? cli->words[3] : "");
+    json_t *request = request_of(cli, verb, &code);
     if (!request)
-        return cli_refuse(cli, EXIT_USAGE, "parties, interface and note must be UTF-8 text");
+        return code;
     json_t *got = cli_ask(cli->socket, request);
     if (!json_is_true(json_object_get(got, "ok")))
         return tell_failure(cli, got);

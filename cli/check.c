@@ -11,20 +11,31 @@
 #include "cli.h"
 #include "config/config.h"
 #include "config/profile.h"
+#include "host/options.h"
+
+static json_t *told(const struct cli *cli, const char *kind, const char (*lines)[ERABI_CONFIG_LINE], size_t n, size_t more)
+{
+    json_t *list = json_array();
+    for (size_t i = 0; i < n; i++) {
+        json_array_append_new(list, json_string(lines[i]));
+        if (!cli->json)
+            fprintf(stderr, "%s%s\n", kind, lines[i]);
+    }
+    if (!cli->json && more)
+        fprintf(stderr, "%sand %zu more\n", kind, more);
+    return list;
+}
 
 void cli_findings(const struct cli *cli, bool good, const struct erabi_config_errors *errors)
 {
-    json_t *list = json_array();
-    for (size_t i = 0; i < errors->n; i++) {
-        json_array_append_new(list, json_string(errors->text[i]));
-        if (!cli->json)
-            fprintf(stderr, "%s\n", errors->text[i]);
-    }
-    if (!cli->json && errors->more)
-        fprintf(stderr, "and %zu more\n", errors->more);
+    json_t *answer = json_pack("{s:b, s:o, s:I}", "ok", good, "errors", told(cli, "", errors->text, errors->n, errors->more),
+                               "more", (json_int_t)errors->more);
+    if (errors->n_notes)
+        json_object_set_new(answer, "notes", told(cli, "note: ", errors->note, errors->n_notes, errors->more_notes));
     if (cli->json)
-        cli_print(json_pack("{s:b, s:O, s:I}", "ok", good, "errors", list, "more", (json_int_t)errors->more));
-    json_decref(list);
+        cli_print(answer);
+    else
+        json_decref(answer);
 }
 
 int cli_config_check(const struct cli *cli)
@@ -37,8 +48,11 @@ int cli_config_check(const struct cli *cli)
     int r = erabi_config_load(&config, cli->words[0], errors);
     if (r == 0)
         r = erabi_profile_load(&profile, config->profile, errors);
-    if (r == 0)
+    if (r == 0) {
         r = erabi_broker_check_policies(config, cli->words[0], errors);
+        int modules = erabi_host_options_check(config, cli->words[0], NULL, errors);
+        r = r < 0 ? r : modules;
+    }
     cli_findings(cli, r == 0, errors);
     if (r == 0 && !cli->json)
         printf("%s: good; owner %s, %zu parties, profile %s\n", cli->words[0], config->owner.party, config->n_parties,

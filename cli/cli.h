@@ -10,11 +10,11 @@
 enum exit_code { EXIT_DONE = 0, EXIT_REFUSED = 1, EXIT_USAGE = 2, EXIT_UNREACHABLE = 3 };
 
 struct cli {
-    bool json, help, version, exercise, bodies;
+    bool json, help, version, exercise, lower, bodies;
     int n; /* words after the verb */
     char **words;
     /* options, NULL when not given */
-    const char *heads, *key, *socket, *operator, *role, *firm, *kind, *types, *speaks_for, *hours, *endpoint, *state;
+    const char *heads, *key, *socket, *operator, *role, *firm, *kind, *types, *take, *group, *speaks_for, *hours, *endpoint, *state;
     const char *fingerprint, *server_key, *hub, *overlap, *identity, *from, *category, *body, *parent, *expires, *until;
     const char *seal_to, *trust, *count, *timeout;
 };
@@ -86,9 +86,18 @@ int cli_topology_check(const struct cli *cli);
 json_t *cli_ask(const char *path, json_t *request);
 /* Prints and releases an answer (NULL: nobody answered); the exit code. */
 int cli_tell(const struct cli *cli, json_t *answer);
+/* statement.c: the answer when it is a good one; else says why, releases it, sets the exit code and gives NULL. */
+json_t *cli_good(const struct cli *cli, json_t *answer, int *code);
+/* A request of this act with --operator's signature over `text`, which it releases. NULL: told, with the exit code. */
+json_t *cli_signed_request(const struct cli *cli, const char *act, json_t *text, int *code);
+/* The broker's owner, which a statement names; NULL as above. */
+json_t *cli_hub_of(const struct cli *cli, int *code);
 int cli_breaker_list(const struct cli *cli);
 int cli_breaker_trip(const struct cli *cli);
 int cli_breaker_close(const struct cli *cli);
+int cli_clock_show(const struct cli *cli);
+int cli_clock_accept(const struct cli *cli);
+int cli_clock_reject(const struct cli *cli);
 int cli_plugin_sign(const struct cli *cli);
 int cli_plugin_list(const struct cli *cli);
 int cli_plugin_check(const struct cli *cli);

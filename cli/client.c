@@ -40,6 +40,20 @@ static bool read_trust(struct cli_way *way, const char *text)
     return way->trusted != NULL;
 }
 
+/* TYPE,TYPE */
+static bool read_takes(struct cli_way *way, const char *text)
+{
+    for (const char *at = text; at; at = strchr(at, ',') ? strchr(at, ',') + 1 : NULL) {
+        char name[32];
+        snprintf(name, sizeof(name), "%.*s", (int)strcspn(at, ","), at);
+        enum erab_type type = erab_type_from_name(name);
+        if (!type || type == ERAB_PING || way->n_takes == sizeof(way->takes) / sizeof(way->takes[0]))
+            return false;
+        way->takes[way->n_takes++] = type;
+    }
+    return true;
+}
+
 int cli_way_open(struct cli_way *way, const struct cli *cli)
 {
     char error[512] = "";
@@ -55,6 +69,10 @@ int cli_way_open(struct cli_way *way, const struct cli *cli)
         return cli_refuse(cli, EXIT_USAGE, "--hub, --from: not a party id; right would be: a-z, 0-9, '.', '-', at most 63");
     if (!read_trust(way, cli->trust))
         return cli_refuse(cli, EXIT_USAGE, "--trust: right would be PARTY=HEX,PARTY=HEX with their sign_public, at most 64");
+    if (!read_takes(way, cli->take))
+        return cli_refuse(cli, EXIT_USAGE, "--take: message types with commas between, as opt,plan (PROTOCOL.md)");
+    if (cli->take && !local(cli))
+        return cli_refuse(cli, EXIT_USAGE, "--take: only an application of the owner takes types, over ipc://");
     if (erab_identity_load(&way->identity, cli->identity, error, sizeof(error)) < 0)
         return cli_refuse(cli, EXIT_REFUSED, error);
     /* An application of the owner speaks for the owner, over the local socket. */
@@ -80,7 +98,9 @@ int cli_way_client(const struct cli_way *way, const struct cli *cli, const struc
                                           .n_trusted = way->n_trusted,
                                           .callbacks = callbacks,
                                           .user = user,
-                                          .software = "erab"};
+                                          .software = "erab",
+                                          .takes = way->takes,
+                                          .n_takes = way->n_takes};
     erabi_copy_bytes(options.server_key, way->server_key, ERAB_KEY_SIZE);
     erabi_copy_text(options.hub, sizeof(options.hub), cli->hub);
     return erab_client_new(out, &options);

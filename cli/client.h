@@ -14,9 +14,11 @@ struct cli_way {
     char from[ERAB_PARTY_MAX + 1]; /* in whose name it sends */
     struct erab_trusted *trusted;
     size_t n_trusted;
+    enum erab_type takes[32]; /* of --take */
+    size_t n_takes;
 };
 
-/* Reads --identity, --endpoint, --server-key, --hub, --from and --trust. EXIT_DONE, or the exit code after what is wrong
+/* Reads --identity, --endpoint, --server-key, --hub, --from, --trust and --take. EXIT_DONE, or the exit code after what is wrong
  * was told; cli_way_close in either case. */
 int cli_way_open(struct cli_way *way, const struct cli *cli);
 void cli_way_close(struct cli_way *way);

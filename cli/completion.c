@@ -179,8 +179,13 @@ static void fish(FILE *out)
                 fprintf(out, " -x -a '%s'", o->choices);
             fprintf(out, "%s\n", o->value && !o->choices ? " -r" : "");
         }
-        if (words_of(v)[0])
+        if (strcmp(v->noun, "help") == 0) {
+            fprintf(out, "complete -c erab -f -n '__fish_seen_subcommand_from help' -a '");
+            nouns(out);
+            fprintf(out, "'\n");
+        } else if (words_of(v)[0]) {
             fprintf(out, "complete -c erab -f -n '__fish_seen_subcommand_from %s' -a '%s'\n", v->noun, words_of(v));
+        }
     }
 }
 

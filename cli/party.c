@@ -13,7 +13,6 @@
 #include "base/clock.h"
 #include "base/cursor.h"
 #include "cli.h"
-#include "identity/statement.h"
 
 #define SETTLE_TRIES 500 /* of 20 ms: the journal has 10 s */
 
@@ -43,59 +42,9 @@ static bool needs_socket(const struct cli *cli, int *code)
     return true;
 }
 
-/* The answer when it is a good one; else says why, releases it, and sets the exit code. */
-static json_t *good(const struct cli *cli, json_t *answer, int *code)
-{
-    if (answer && json_is_true(json_object_get(answer, "ok")))
-        return answer;
-    const char *error = json_string_value(json_object_get(answer, "error"));
-    *code = answer ? cli_refuse(cli, EXIT_REFUSED, error ? error : "the broker refused it")
-                   : cli_refuse(cli, EXIT_UNREACHABLE, "no broker answers on this socket");
-    json_decref(answer);
-    return NULL;
-}
-
 static json_t *show(const struct cli *cli, const char *party, int *code)
 {
-    return good(cli, cli_ask(cli->socket, json_pack("{s:s, s:s}", "verb", "party-show", "party", party)), code);
-}
-
-/* A request with the operator's signature over `text`, which it releases. NULL and a told error otherwise. */
-static json_t *signed_request(const struct cli *cli, const char *act, json_t *text, int *code)
-{
-    struct erab_identity operator;
-    char error[512] = "", hex[2 * ERAB_SIGNATURE_SIZE + 1];
-    uint8_t signature[ERAB_SIGNATURE_SIZE];
-    if (!cli->operator || erab_identity_load(&operator, cli->operator, error, sizeof(error)) < 0) {
-        json_decref(text);
-        *code = cli->operator ? cli_refuse(cli, EXIT_REFUSED, error)
-                              : cli_refuse(cli, EXIT_USAGE, "this needs --operator FILE, the key of 'erab operator new'");
-        return NULL;
-    }
-    json_object_set_new(text, "act", json_string(act));
-    json_object_set_new(text, "operator", json_string(operator.party));
-    json_object_set_new(text, "at_ms", json_integer((json_int_t)erabi_clock_ms(CLOCK_REALTIME)));
-    char *raw = json_dumps(text, JSON_COMPACT);
-    json_decref(text);
-    json_t *request = NULL;
-    if (raw) {
-        erabi_statement_sign(raw, operator.sign_secret, signature);
-        sodium_bin2hex(hex, sizeof(hex), signature, sizeof(signature));
-        request = json_pack("{s:s, s:s, s:s}", "verb", act, "statement", raw, "signature", hex);
-    }
-    free(raw);
-    erab_identity_wipe(&operator);
-    if (!request)
-        *code = cli_refuse(cli, EXIT_REFUSED, "no memory");
-    return request;
-}
-
-static json_t *hub_of(const struct cli *cli, int *code)
-{
-    json_t *health = good(cli, cli_ask(cli->socket, json_pack("{s:s}", "verb", "health")), code);
-    json_t *hub = json_incref(json_object_get(health, "owner"));
-    json_decref(health);
-    return hub;
+    return cli_good(cli, cli_ask(cli->socket, json_pack("{s:s, s:s}", "verb", "party-show", "party", party)), code);
 }
 
 /* What was asked counts once it is on disk: asks until nothing of it waits any more. */
@@ -108,7 +57,7 @@ static json_t *settled(const struct cli *cli, const char *party, const char *see
         if (!answer)
             break;
         if (json_is_false(json_object_get(answer, "busy")) && (!seed || (there && strcmp(there, seed) == 0)))
-            return good(cli, answer, code);
+            return cli_good(cli, answer, code);
         json_decref(answer);
         nanosleep(&pause, NULL);
     }
@@ -179,7 +128,7 @@ static int send_invitation(const struct cli *cli, struct erab_invitation *invita
 {
     int code = EXIT_REFUSED;
     char seed[65];
-    json_t *hub = hub_of(cli, &code);
+    json_t *hub = cli_hub_of(cli, &code);
     if (!hub)
         return code;
     erab_key_text(invitation->seed_public, seed);
@@ -187,8 +136,8 @@ static int send_invitation(const struct cli *cli, struct erab_invitation *invita
     json_t *text = json_pack("{s:o, s:s, s:s, s:s, s:s, s:s, s:I, s:o, s:o}", "hub", hub, "party", invitation->party,
                              "role", cli->role, "firm", cli->firm, "kind", cli->kind ? cli->kind : "self", "seed", seed,
                              "expires_ms", until, "types", split(cli->types), "speaks_for", split(cli->speaks_for));
-    json_t *request = signed_request(cli, "party-invite", text, &code);
-    json_t *answer = request ? good(cli, cli_ask(cli->socket, request), &code) : NULL;
+    json_t *request = cli_signed_request(cli, "party-invite", text, &code);
+    json_t *answer = request ? cli_good(cli, cli_ask(cli->socket, request), &code) : NULL;
     json_t *kept = answer ? settled(cli, invitation->party, seed, &code) : NULL;
     if (kept)
         code = save_invitation(cli, answer, invitation);
@@ -236,7 +185,7 @@ int cli_party_list(const struct cli *cli)
         json_t *request = json_pack("{s:s, s:I}", "verb", "party-list", "from", from);
         if (cli->state)
             json_object_set_new(request, "state", json_string(cli->state));
-        json_t *answer = good(cli, cli_ask(cli->socket, request), &code);
+        json_t *answer = cli_good(cli, cli_ask(cli->socket, request), &code);
         if (!answer) {
             json_decref(all);
             return code;
@@ -272,15 +221,15 @@ int cli_party_show(const struct cli *cli)
 static int decide(const struct cli *cli, const char *act, json_t *text)
 {
     int code = EXIT_REFUSED;
-    json_t *hub = text ? hub_of(cli, &code) : NULL;
+    json_t *hub = text ? cli_hub_of(cli, &code) : NULL;
     if (!hub) {
         json_decref(text);
         return code;
     }
     json_object_set_new(text, "hub", hub);
     json_object_set_new(text, "party", json_string(cli->words[0]));
-    json_t *request = signed_request(cli, act, text, &code);
-    json_t *answer = request ? good(cli, cli_ask(cli->socket, request), &code) : NULL;
+    json_t *request = cli_signed_request(cli, act, text, &code);
+    json_t *answer = request ? cli_good(cli, cli_ask(cli->socket, request), &code) : NULL;
     if (!answer)
         return code;
     const char *wanted = json_string_value(json_object_get(answer, "state"));
@@ -307,6 +256,8 @@ int cli_party_approve(const struct cli *cli)
         return cli_refuse(cli, EXIT_REFUSED, "the registered keys have another fingerprint; deny it and find out why");
     }
     json_t *text = json_pack("{s:s}", "keys", keys ? keys : "");
+    if (cli->group)
+        json_object_set_new(text, "groups", split(cli->group));
     json_decref(seen);
     return decide(cli, "party-approve", text);
 }
@@ -346,7 +297,7 @@ int cli_server_key_rotate(const struct cli *cli)
     char error[512] = "the new file cannot be made";
     if (!cli_overlap(cli->overlap, &overlap_ms))
         return cli_refuse(cli, EXIT_USAGE, "--overlap: seconds, from 1 to 7776000 (90 days), usually 604800 (a week)");
-    json_t *hub = hub_of(cli, &code);
+    json_t *hub = cli_hub_of(cli, &code);
     if (!hub)
         return code;
     char *file = new_server_key(json_string_value(hub), cli->words[1], error);
@@ -359,7 +310,7 @@ int cli_server_key_rotate(const struct cli *cli)
                              "key_file", file, "old_until_ms", until);
     json_decref(hub);
     free(file);
-    json_t *request = signed_request(cli, "key-rotate", text, &code);
-    json_t *answer = request ? good(cli, cli_ask(cli->socket, request), &code) : NULL;
+    json_t *request = cli_signed_request(cli, "key-rotate", text, &code);
+    json_t *answer = request ? cli_good(cli, cli_ask(cli->socket, request), &code) : NULL;
     return answer ? cli_tell(cli, answer) : code;
 }

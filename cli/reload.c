@@ -79,36 +79,16 @@ int cli_config_reload(const struct cli *cli)
     return cli_refuse(cli, EXIT_REFUSED, "the broker still reads; its log and its audit log will say what came of it");
 }
 
-/* The interface is closed or open when this is called; now it is to be on disk, too. */
-static int wait_kept(const struct cli *cli, json_t *answer)
-{
-    if (!json_is_true(json_object_get(answer, "ok")))
-        return cli_tell(cli, answer);
-    for (int waited = 0; waited < WAIT_MS; waited += POLL_MS) {
-        json_t *state = cli_ask(cli->socket, json_pack("{s:s}", "verb", "isolated"));
-        bool kept = json_is_true(json_object_get(state, "kept")), lost = json_is_true(json_object_get(state, "lost"));
-        json_decref(state);
-        if (!state || (kept && lost))
-            break;
-        if (kept)
-            return cli_tell(cli, answer);
-        nanosleep(&(struct timespec){.tv_nsec = POLL_MS * 1000000L}, NULL);
-    }
-    json_decref(answer);
-    return cli_refuse(cli, EXIT_REFUSED,
-                      "done now, but it may not be on disk: repeat this when the broker is ready, or it ends with a restart");
-}
-
 int cli_isolate(const struct cli *cli)
 {
     if (!cli->socket)
         return needs_socket(cli, "isolate");
-    return wait_kept(cli, cli_ask(cli->socket, json_pack("{s:s, s:s}", "verb", "isolate", "interface", cli->words[0])));
+    return cli_tell(cli, cli_ask(cli->socket, json_pack("{s:s, s:s}", "verb", "isolate", "interface", cli->words[0])));
 }
 
 int cli_join(const struct cli *cli)
 {
     if (!cli->socket)
         return needs_socket(cli, "join");
-    return wait_kept(cli, cli_ask(cli->socket, json_pack("{s:s, s:s}", "verb", "join", "interface", cli->words[0])));
+    return cli_tell(cli, cli_ask(cli->socket, json_pack("{s:s, s:s}", "verb", "join", "interface", cli->words[0])));
 }

@@ -12,6 +12,7 @@ struct watching {
     struct cli_way way;
     uint64_t seen, most; /* most 0: any number */
     bool connected, rejected;
+    char refused[256]; /* what the broker said to --take */
 };
 
 static struct erab_client *running; /* for the signal handler only */
@@ -98,6 +99,22 @@ static void on_state(void *user, struct erab_client *client, enum erab_connectio
         erab_client_stop(client);
 }
 
+static void on_takes(void *user, struct erab_client *client, enum erab_reason reason, const char *detail)
+{
+    struct watching *w = user;
+    if (reason) {
+        snprintf(w->refused, sizeof(w->refused), "the broker does not give it these types (%s): %s",
+                 erab_reason_code(reason), detail);
+        erab_client_stop(client);
+        return;
+    }
+    if (w->cli->json)
+        cli_print(json_pack("{s:s, s:s}", "event", "takes", "types", w->cli->take));
+    else
+        printf("takes %s\n", w->cli->take);
+    fflush(stdout);
+}
+
 /* ---- all of them ---- */
 
 static int conclude(const struct watching *w)
@@ -106,6 +123,8 @@ static int conclude(const struct watching *w)
     if (w->rejected)
         return cli_refuse(w->cli, EXIT_REFUSED, "the broker does not take this key: it is unknown, revoked, or its time is "
                                                 "over; ask its operator ('erab party show')");
+    if (w->refused[0])
+        return cli_refuse(w->cli, EXIT_REFUSED, w->refused);
     if (!w->connected && !w->seen) /* a message may come before both connections are bound */
         return cli_refuse(w->cli, EXIT_UNREACHABLE,
                           "no broker answers there with this server key; look at --endpoint and --server-key");
@@ -131,7 +150,8 @@ static void hand_over(struct erab_client *client)
 
 static int watch(struct watching *w, uint64_t seconds)
 {
-    const struct erab_client_callbacks callbacks = {.size = sizeof(callbacks), .on_message = on_message, .on_state = on_state};
+    const struct erab_client_callbacks callbacks = {.size = sizeof(callbacks), .on_message = on_message, .on_state = on_state,
+                                                    .on_takes = on_takes};
     struct erab_client *client = NULL;
     int r = cli_way_client(&w->way, w->cli, &callbacks, w, &client);
     if (r == 0) {

@@ -13,6 +13,7 @@ extern const struct erab_policy erab_policy_info; /* 3.2 */
 extern const struct erab_policy erab_policy_quota;   /* rates and bytes of each party */
 extern const struct erab_policy erab_policy_safety;  /* what orders may ask of equipment */
 extern const struct erab_policy erab_policy_privacy; /* what data tells about people, 3.7 */
+extern const struct erab_policy erab_policy_access;  /* who may connect, what may leave, which acts are taken */
 
 /* All of them, NULL-ended. */
 extern const struct erab_policy *const erab_policies_shipped[];

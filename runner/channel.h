@@ -19,6 +19,7 @@ enum channel_kind {
     CHANNEL_LEAVING,    /* quiet; the process ends soon and answers no more */
     CHANNEL_STREAM,     /* text: option that names the endpoint */
     CHANNEL_DATAGRAM,   /* text: option that names the interface; port, group */
+    CHANNEL_LISTEN,     /* text: option that names the address */
     /* from the supervisor */
     CHANNEL_GO,
     CHANNEL_PING,
@@ -30,7 +31,8 @@ struct channel_message {
     int32_t value;
     uint32_t port;
     char text[96];
-    char group[16];
+    uint32_t family;
+    char group[46];
     struct erab_datagram_info info;
 };
 

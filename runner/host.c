@@ -231,4 +231,6 @@ const struct erab_host runner_host = {.size = sizeof runner_host,
                                       .parties = parties,
                                       .quiesced = quiesced,
                                       .connect_stream = runner_connect_stream,
-                                      .open_datagram = runner_open_datagram};
+                                      .open_datagram = runner_open_datagram,
+                                      .listen_streams = runner_listen_streams,
+                                      .accept_stream = runner_accept_stream};

@@ -9,6 +9,7 @@
 
 #include "base/cursor.h"
 #include "channel.h"
+#include "relay.h"
 #include "runner.h"
 #include "sandbox.h"
 
@@ -104,9 +105,9 @@ static int ask(erab_self *self, struct channel_message *m, int *fd)
     return r;
 }
 
-int runner_connect_stream(erab_self *self, const char *option)
+static int ask_by_option(erab_self *self, uint32_t kind, const char *option)
 {
-    struct channel_message m = {.kind = CHANNEL_STREAM};
+    struct channel_message m = {.kind = kind};
     int fd;
     if (!option || !erabi_copy_text(m.text, sizeof m.text, option))
         return -EINVAL;
@@ -114,15 +115,33 @@ int runner_connect_stream(erab_self *self, const char *option)
     return r ? r : fd;
 }
 
+int runner_connect_stream(erab_self *self, const char *option)
+{
+    return ask_by_option(self, CHANNEL_STREAM, option);
+}
+
+int runner_listen_streams(erab_self *self, const char *option)
+{
+    return ask_by_option(self, CHANNEL_LISTEN, option);
+}
+
+int runner_accept_stream(erab_self *self, int listener, struct erab_accepted *from)
+{
+    (void)self;
+    return from && from->size >= sizeof *from ? relay_accept(listener, from) : -EINVAL;
+}
+
 int runner_open_datagram(erab_self *self, const struct erab_datagram_options *options, struct erab_datagram_info *info)
 {
     struct channel_message m = {.kind = CHANNEL_DATAGRAM};
     int fd;
-    if (!options || options->size < sizeof *options || !options->interface || !info ||
+    if (!options || options->size < offsetof(struct erab_datagram_options, family) || !options->interface || !info ||
         !erabi_copy_text(m.text, sizeof m.text, options->interface) ||
         (options->group && !erabi_copy_text(m.group, sizeof m.group, options->group)))
         return -EINVAL;
     m.port = options->port;
+    if (options->size >= sizeof *options)
+        m.family = options->family;
     int r = ask(self, &m, &fd);
     if (r)
         return r;

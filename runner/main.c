@@ -21,6 +21,7 @@ static const char help[] =
     "  erab-runner --config-fd N [--events-fd M]\n"
     "                               run the instance described on descriptor N (started so by erabd)\n"
     "  erab-runner --policy-fd N    judge by the policy described and asked on socket N (started so by erabd)\n"
+    "  erab-runner --options-fd N   look at the options described on descriptor N (started so by erabd -t)\n"
     "  erab-runner --check FILE.so  load a module and print its adapters, options and ABI\n"
     "  erab-runner --help           this text\n"
     "\n"
@@ -240,6 +241,8 @@ int main(int argc, char **argv)
         return supervise(number(argv[2]), events ? number(argv[4]) : -1);
     if (argc == 3 && strcmp(argv[1], "--policy-fd") == 0 && number(argv[2]) >= 0)
         return runner_policy(number(argv[2]));
+    if (argc == 3 && strcmp(argv[1], "--options-fd") == 0 && number(argv[2]) >= 0)
+        return runner_options(number(argv[2]));
     fputs(help, stderr);
     return 2;
 }

@@ -1,9 +1,24 @@
-/* erab-runner --check: what a module says of itself. */
+/* A module in a process without a supervisor; erab-runner --check: what it says of itself. */
 #include <stdio.h>
 #include <string.h>
 
 #include "base/cursor.h"
 #include "runner.h"
+
+int runner_module_load(erab_self *self, const char *path, struct erab_error *error)
+{
+    struct erabi_module_file file;
+    const struct document *d = &self->document;
+    int r = erabi_module_open(&file, path, error);
+    if (r)
+        return r;
+    if ((r = erabi_module_verify(&file, (const uint8_t(*)[ERAB_KEY_SIZE])d->signers, d->n_signers, NULL, error)) ||
+        (r = runner_files_lock(self, error)) || (r = runner_doors_close(DOORS_LOADING, error))) {
+        erabi_module_close(&file);
+        return r;
+    }
+    return erabi_module_load(&self->module, &file, error);
+}
 
 static const char *or_none(const char *text, const char *none)
 {

@@ -48,7 +48,12 @@ static int find(const struct erabi_module *module, const char *name, struct erab
     for (size_t i = 0; i < module->n_policies; i++)
         if (strcmp(module->policies[i].name, name) == 0) {
             judge.policy = &module->policies[i];
-            return 0;
+            return judge.policy->stages == ERAB_STAGE_INGRESS
+                       ? 0
+                       : runner_fail(error, ERAB_REASON_MODULE_FILE,
+                                     "the policy %s asks for stages that have no wait: a policy in a process of its own "
+                                     "judges at INGRESS and nowhere else",
+                                     name);
         }
     return runner_fail(error, ERAB_REASON_MODULE_FILE, "the module has no policy %.63s; see erab-runner --check", name);
 }
@@ -221,22 +226,6 @@ static int take_document(const json_t *root, const char **path, const char **nam
     return runner_document_signers(&judge.self.document, signers, error);
 }
 
-/* The file is read and verified with every right, then the doors are shut, and only then its code is mapped. */
-static int load(const char *path, struct erab_error *error)
-{
-    struct erabi_module_file file;
-    const struct document *d = &judge.self.document;
-    int r = erabi_module_open(&file, path, error);
-    if (r)
-        return r;
-    if ((r = erabi_module_verify(&file, (const uint8_t(*)[ERAB_KEY_SIZE])d->signers, d->n_signers, NULL, error)) ||
-        (r = runner_files_lock(&judge.self, error)) || (r = runner_doors_close(DOORS_LOADING, error))) {
-        erabi_module_close(&file);
-        return r;
-    }
-    return erabi_module_load(&judge.self.module, &file, error);
-}
-
 static int prepare(const struct erab_host *host, const json_t *root, struct erab_error *error)
 {
     const char *path, *name;
@@ -246,7 +235,7 @@ static int prepare(const struct erab_host *host, const json_t *root, struct erab
         return r;
     if ((r = start_loop()))
         return runner_fail(error, r, "cannot start: %s", strerror(-r));
-    if ((r = load(path, error)) || (r = runner_doors_close(DOORS_THINKING, error)) ||
+    if ((r = runner_module_load(&judge.self, path, error)) || (r = runner_doors_close(DOORS_THINKING, error)) ||
         (r = find(judge.self.module, name, error)) ||
         (r = erabi_module_options(&judge.self.config, judge.policy->options, options, error)))
         return r;

@@ -10,10 +10,10 @@
 
 struct relay {
     uv_loop_t *loop;
-    void (*incident)(void *user, const char *text);
-    void (*log)(void *user, const char *text);
+    struct relay_limits limits;
+    void (*say)(void *user, enum relay_word word, const char *text);
     void *user;
-    struct relay_list streams, datagrams;
+    struct relay_list streams, datagrams, listeners, accepted;
     bool closing;
 };
 
@@ -59,19 +59,19 @@ int relay_endpoint_parse(const char *text, struct relay_endpoint *out)
                                                              "0123456789.:-_%") == size ? 0 : -EINVAL;
 }
 
-int relay_new(struct relay **out, uv_loop_t *loop, void (*incident)(void *user, const char *text),
-              void (*log)(void *user, const char *text), void *user)
+int relay_new(struct relay **out, uv_loop_t *loop, const struct relay_limits *limits,
+              void (*say)(void *user, enum relay_word word, const char *text), void *user)
 {
     *out = calloc(1, sizeof **out);
     if (!*out)
         return -ENOMEM;
-    **out = (struct relay){.loop = loop, .incident = incident, .log = log, .user = user};
+    **out = (struct relay){.loop = loop, .limits = *limits, .say = say, .user = user};
     return 0;
 }
 
 static void free_when_empty(struct relay *relay)
 {
-    if (relay->closing && !relay->streams.n && !relay->datagrams.n)
+    if (relay->closing && !relay->streams.n && !relay->datagrams.n && !relay->listeners.n && !relay->accepted.n)
         free(relay);
 }
 
@@ -79,8 +79,8 @@ void relay_free(struct relay *relay)
 {
     if (!relay)
         return;
-    struct relay_list *lists[] = {&relay->streams, &relay->datagrams};
-    for (size_t i = 0; i < 2; i++)
+    struct relay_list *lists[] = {&relay->listeners, &relay->accepted, &relay->streams, &relay->datagrams};
+    for (size_t i = 0; i < sizeof lists / sizeof *lists; i++)
         for (struct relay_part *p = lists[i]->first; p; p = p->next)
             p->close(p);
     relay->closing = true;
@@ -110,19 +110,15 @@ void relay_part_left(struct relay_part *part)
     free_when_empty(relay);
 }
 
-void relay_say(struct relay *relay, bool incident, const char *format, ...)
+void relay_say(struct relay *relay, enum relay_word word, const char *format, ...)
 {
     char text[320];
     va_list args;
     va_start(args, format);
     vsnprintf(text, sizeof text, format, args);
     va_end(args);
-    if (relay->closing)
-        return;
-    if (incident)
-        relay->incident(relay->user, text);
-    else
-        relay->log(relay->user, text);
+    if (!relay->closing)
+        relay->say(relay->user, word, text);
 }
 
 uv_loop_t *relay_loop(struct relay *relay)
@@ -138,4 +134,19 @@ struct relay_list *relay_streams(struct relay *relay)
 struct relay_list *relay_datagrams(struct relay *relay)
 {
     return &relay->datagrams;
+}
+
+struct relay_list *relay_listeners(struct relay *relay)
+{
+    return &relay->listeners;
+}
+
+struct relay_list *relay_accepted(struct relay *relay)
+{
+    return &relay->accepted;
+}
+
+const struct relay_limits *relay_limits(const struct relay *relay)
+{
+    return &relay->limits;
 }

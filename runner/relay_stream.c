@@ -1,8 +1,10 @@
-/* One TCP stream to a declared endpoint, carried over a socket pair. Bounded: a side that does not read stops
- * the other one. */
+/* One TCP stream, to a declared endpoint or accepted, carried over a socket pair. Bounded: a side that does not read
+ * stops the other one. */
+#include <arpa/inet.h>
 #include <errno.h>
 #include <netdb.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -34,6 +36,8 @@ struct stream {
     uv_getaddrinfo_t resolve;
     uv_connect_t connect;
     struct addrinfo *addresses, *at;
+    struct sockaddr_storage source; /* of an accepted one */
+    uint32_t idle_ms;               /* of an accepted one, else 0 */
     unsigned tries;
     int status; /* of the last try */
     bool connected;
@@ -83,7 +87,7 @@ static void fail(struct stream *s, const char *what, int status)
 {
     if (s->part.closing)
         return;
-    relay_say(s->part.relay, false, "stream to %s port %s: %s: %s", s->endpoint.host, s->endpoint.port, what,
+    relay_say(s->part.relay, RELAY_LOG, "stream to %s port %s: %s: %s", s->endpoint.host, s->endpoint.port, what,
               uv_strerror(status));
     close_stream(&s->part);
 }
@@ -137,6 +141,20 @@ static void end_side(struct side *from)
         close_stream(&from->stream->part);
 }
 
+static void on_silence(uv_timer_t *timer)
+{
+    struct stream *s = timer->data;
+    relay_say(s->part.relay, RELAY_LIMIT, "connection from %s port %s: silent for %u ms, is closed", s->endpoint.host,
+              s->endpoint.port, s->idle_ms);
+    close_stream(&s->part);
+}
+
+static void still_alive(struct stream *s)
+{
+    if (s->idle_ms)
+        uv_timer_start(&s->timer, on_silence, s->idle_ms, 0);
+}
+
 static void on_read(uv_stream_t *from_stream, ssize_t n, const uv_buf_t *buf)
 {
     struct side *from = from_stream->data, *to = other(from);
@@ -158,10 +176,19 @@ static void on_read(uv_stream_t *from_stream, ssize_t n, const uv_buf_t *buf)
         return;
     }
     from->stream->part.handles++;
+    still_alive(from->stream);
     if (uv_stream_get_write_queue_size(&to->uv.stream) > QUEUE_HIGH) {
         from->paused = true;
         uv_read_stop(from_stream);
     }
+}
+
+static void carry(struct stream *s)
+{
+    uv_tcp_nodelay(&s->outer.uv.tcp, 1);
+    uv_tcp_keepalive(&s->outer.uv.tcp, 1, 60);
+    uv_read_start(&s->outer.uv.stream, on_alloc, on_read);
+    uv_read_start(&s->inner.uv.stream, on_alloc, on_read);
 }
 
 static void try_next(struct stream *s);
@@ -188,10 +215,7 @@ static void on_connected(uv_connect_t *request, int status)
         uv_timer_stop(&s->timer);
         uv_freeaddrinfo(s->addresses);
         s->addresses = s->at = NULL;
-        uv_tcp_nodelay(&s->outer.uv.tcp, 1);
-        uv_tcp_keepalive(&s->outer.uv.tcp, 1, 60);
-        uv_read_start(&s->outer.uv.stream, on_alloc, on_read);
-        uv_read_start(&s->inner.uv.stream, on_alloc, on_read);
+        carry(s);
     }
     relay_part_left(&s->part);
 }
@@ -235,42 +259,99 @@ static void on_time(uv_timer_t *timer)
     fail(s, "cannot be connected", UV_ETIMEDOUT);
 }
 
-int relay_stream(struct relay *relay, const char *endpoint)
+/* With its inner side, and the other end of that in *end. */
+static struct stream *stream_new(struct relay *relay, struct relay_list *list, int *end)
 {
     int pair[2];
-    struct relay_endpoint e;
-    if (relay_endpoint_parse(endpoint, &e))
-        return -EINVAL;
-    if (relay_streams(relay)->n >= RELAY_STREAMS_MAX)
-        return -EAGAIN;
     struct stream *s = calloc(1, sizeof *s);
     if (!s || socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, pair)) {
         free(s);
-        return s ? -EIO : -EAGAIN;
+        return NULL;
     }
-    uv_loop_t *loop = relay_loop(relay);
-    s->endpoint = e;
     s->part.close = close_stream;
     s->outer.stream = s->inner.stream = s;
     s->timer.data = s->resolve.data = s;
-    relay_part_add(relay, relay_streams(relay), &s->part);
-    uv_timer_init(loop, &s->timer);
-    uv_pipe_init(loop, &s->inner.uv.pipe, 0);
+    relay_part_add(relay, list, &s->part);
+    uv_timer_init(relay_loop(relay), &s->timer);
+    uv_pipe_init(relay_loop(relay), &s->inner.uv.pipe, 0);
+    s->outer.uv.handle.data = &s->outer;
     s->inner.uv.handle.data = &s->inner;
     s->inner.open = true;
     s->part.handles = 2;
-    const struct addrinfo hints = {.ai_socktype = SOCK_STREAM, .ai_flags = AI_NUMERICSERV};
-    int r = uv_pipe_open(&s->inner.uv.pipe, pair[0]);
-    if (r < 0)
+    if (uv_pipe_open(&s->inner.uv.pipe, pair[0]) < 0) {
         close(pair[0]);
-    else
-        r = uv_getaddrinfo(loop, &s->resolve, on_resolved, e.host, e.port, &hints);
-    if (r < 0) {
         close(pair[1]);
+        close_stream(&s->part);
+        return NULL;
+    }
+    *end = pair[1];
+    return s;
+}
+
+int relay_stream(struct relay *relay, const char *endpoint)
+{
+    int end;
+    struct relay_endpoint e;
+    if (relay_endpoint_parse(endpoint, &e))
+        return -EINVAL;
+    struct stream *s = relay_streams(relay)->n < RELAY_STREAMS_MAX ? stream_new(relay, relay_streams(relay), &end) : NULL;
+    if (!s)
+        return -EAGAIN;
+    s->endpoint = e;
+    const struct addrinfo hints = {.ai_socktype = SOCK_STREAM, .ai_flags = AI_NUMERICSERV};
+    if (uv_getaddrinfo(relay_loop(relay), &s->resolve, on_resolved, e.host, e.port, &hints) < 0) {
+        close(end);
         close_stream(&s->part);
         return -EIO;
     }
     s->part.handles++;
     uv_timer_start(&s->timer, on_time, CONNECT_MS, 0);
-    return pair[1];
+    return end;
+}
+
+/* ---- accepted ones ---- */
+
+int relay_stream_take(struct relay *relay, int fd, const struct sockaddr_storage *source, struct relay_part **part)
+{
+    int end;
+    struct stream *s = stream_new(relay, relay_accepted(relay), &end);
+    if (!s)
+        return -EAGAIN;
+    s->source = *source;
+    getnameinfo((const struct sockaddr *)source, sizeof *source, s->endpoint.host, sizeof s->endpoint.host, s->endpoint.port,
+                sizeof s->endpoint.port, NI_NUMERICHOST | NI_NUMERICSERV);
+    uv_tcp_init(relay_loop(relay), &s->outer.uv.tcp);
+    s->outer.uv.handle.data = &s->outer;
+    s->outer.open = true;
+    s->part.handles++;
+    if (uv_tcp_open(&s->outer.uv.tcp, fd) < 0) {
+        close(end);
+        close_stream(&s->part);
+        return -EIO;
+    }
+    s->connected = true;
+    s->idle_ms = relay_limits(relay)->idle_ms;
+    still_alive(s);
+    carry(s);
+    *part = &s->part;
+    return end;
+}
+
+static bool same_source(const struct sockaddr_storage *a, const struct sockaddr_storage *b)
+{
+    if (a->ss_family != b->ss_family)
+        return false;
+    if (a->ss_family == AF_INET)
+        return ((const struct sockaddr_in *)(const void *)a)->sin_addr.s_addr ==
+               ((const struct sockaddr_in *)(const void *)b)->sin_addr.s_addr;
+    return memcmp(&((const struct sockaddr_in6 *)(const void *)a)->sin6_addr,
+                  &((const struct sockaddr_in6 *)(const void *)b)->sin6_addr, 8) == 0;
+}
+
+unsigned relay_stream_from(struct relay *relay, const struct sockaddr_storage *source)
+{
+    unsigned n = 0;
+    for (const struct relay_part *p = relay_accepted(relay)->first; p; p = p->next)
+        n += !p->closing && same_source(&((const struct stream *)(const void *)p)->source, source);
+    return n;
 }

@@ -1,5 +1,5 @@
 /* erab-runner: one process, one adapter instance. main.c starts and stops it, document.c reads what erabd
- * hands down, module.c prints a module, policy.c is the process of a policy and doors.c shuts it in, host.c is its host table,
+ * hands down, module.c prints a module, options.c checks options, policy.c is the process of a policy and doors.c shuts it in, host.c is its host table,
  * deliver.c brings messages to it, store.c keeps its small state, link.c is its end of the channel to the supervisor.
  * The other half, without foreign code: supervisor.c makes the sandbox (sandbox.c), owns the real sockets (relay*.c),
  * answers refused calls (notify.c) and passes on what is printed (logs.c).
@@ -104,6 +104,12 @@ int runner_document_signers(struct document *document, const json_t *list, struc
 /* `erab-runner --check FILE`: loads a module, whoever signed it, and prints its tables. Its code runs
  * without network, and reads libraries only. */
 int runner_module_print(const char *path);
+/* The file is read and verified with every right, then the doors are shut, and only then its code is mapped. */
+int runner_module_load(erab_self *self, const char *path, struct erab_error *error);
+
+/* options.c: looks at the options in the document on `fd` as the module declares them and prints each fault; starts
+ * nothing. The exit code. */
+int runner_options(int fd);
 
 /* doors.c: limits, and no core, for a process without a supervisor. */
 int runner_doors_limit(struct erab_error *error);
@@ -141,6 +147,8 @@ void runner_link_tick(erab_self *self);
 int runner_connect_stream(erab_self *self, const char *option);
 int runner_open_datagram(erab_self *self, const struct erab_datagram_options *options,
                          struct erab_datagram_info *info);
+int runner_listen_streams(erab_self *self, const char *option);
+int runner_accept_stream(erab_self *self, int listener, struct erab_accepted *from);
 
 __attribute__((format(printf, 3, 4))) int runner_fail(struct erab_error *error, int code, const char *format, ...);
 

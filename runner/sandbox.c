@@ -7,6 +7,7 @@
 #include <signal.h>
 #include <stdbool.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/prctl.h>
@@ -219,4 +220,27 @@ int sandbox_lock(int parent, const char **step)
     signal(SIGPIPE, SIG_IGN);
     *step = "the filter of system calls (seccomp)";
     return load_filter();
+}
+
+bool sandbox_has_too_many_threads(pid_t pid)
+{
+    char path[64], text[512];
+    snprintf(path, sizeof path, "/proc/%d/stat", (int)pid);
+    _close_ int fd = open(path, O_RDONLY | O_CLOEXEC);
+    ssize_t n = fd < 0 ? 0 : read(fd, text, sizeof text - 1);
+    text[n < 0 ? 0 : n] = '\0';
+    char *at = strrchr(text, ')'); /* the name before it may hold anything */
+    for (int field = 2; at && field < 20; field++)
+        at = strchr(at + 1, ' ');
+    return at && strtoul(at, NULL, 10) > SANDBOX_THREADS;
+}
+
+int sandbox_harden(void)
+{
+    const struct rlimit none = {0, 0};
+    signal(SIGPIPE, SIG_IGN);
+    return setrlimit(RLIMIT_CORE, &none) || prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) ||
+                   prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) || prctl(PR_SET_PDEATHSIG, SIGTERM, 0, 0, 0)
+               ? -errno
+               : 0;
 }

@@ -8,7 +8,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
-#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -48,8 +47,10 @@ struct supervisor {
     bool stopping, frozen, ending, gone, refused;
     int32_t question;
     unsigned missed, opened;
-    uint64_t incident_ms; /* of the last one told, 0: none */
-    unsigned more;
+    struct told {
+        uint64_t at_ms; /* of the last one told, 0: none */
+        unsigned more;
+    } undeclared, limits; /* apart: who floods from outside does not hide what the module tries */
     int exit_code;
 };
 
@@ -73,35 +74,51 @@ static void tell(const struct supervisor *s, const char *what, const char *text)
         (void)!send(s->events, line, (size_t)n, MSG_DONTWAIT | MSG_NOSIGNAL);
 }
 
+/* Once a minute; further ones are counted. */
+static bool is_told(struct supervisor *s, struct told *told)
+{
+    uint64_t now = uv_now(&s->loop);
+    if (told->at_ms && now - told->at_ms < INCIDENT_MS) {
+        told->more++;
+        return false;
+    }
+    told->at_ms = now ? now : 1;
+    return true;
+}
+
 static void on_incident(void *user, const char *text)
 {
     struct supervisor *s = user;
-    uint64_t now = uv_now(&s->loop);
-    if (s->incident_ms && now - s->incident_ms < INCIDENT_MS) {
-        s->more++;
+    if (!is_told(s, &s->undeclared))
         return;
-    }
-    s->incident_ms = now ? now : 1;
     say(s, "refused: %s; it is not declared", text);
     tell(s, "incident", text);
 }
 
-static void tell_more(struct supervisor *s)
+static void tell_more(struct supervisor *s, struct told *told, const char *what)
 {
     uint64_t now = uv_now(&s->loop);
-    if (!s->more || now - s->incident_ms < INCIDENT_MS)
+    if (!told->more || now - told->at_ms < INCIDENT_MS)
         return;
     char text[64];
-    snprintf(text, sizeof text, "%u more within a minute", s->more);
-    s->more = 0;
-    s->incident_ms = now;
-    say(s, "refused: %s", text);
+    snprintf(text, sizeof text, "%u more within a minute", told->more);
+    told->more = 0;
+    told->at_ms = now;
+    say(s, "%s: %s", what, text);
     tell(s, "incident", text);
 }
 
-static void on_relay_log(void *user, const char *text)
+static void on_relay(void *user, enum relay_word word, const char *text)
 {
-    say(user, "%s", text);
+    struct supervisor *s = user;
+    if (word == RELAY_UNDECLARED) {
+        on_incident(s, text);
+    } else if (word == RELAY_LOG) {
+        say(s, "%s", text);
+    } else if (is_told(s, &s->limits)) {
+        say(s, "limit: %s", text);
+        tell(s, "incident", text);
+    }
 }
 
 static void end_other_half(struct supervisor *s)
@@ -141,13 +158,25 @@ static void on_datagram(struct supervisor *s, const struct channel_message *m)
 {
     struct channel_message answer = {0};
     const char *interface = option(s, m->text);
-    int fd = !interface || m->port > UINT16_MAX ? -EINVAL
-             : s->opened >= OPENED_A_BEAT
-                 ? -EAGAIN
-                 : relay_datagram(s->relay, interface, (uint16_t)m->port, m->group, &answer.info);
+    const struct erab_datagram_options options = {
+        .size = sizeof options, .group = m->group, .port = (uint16_t)m->port, .family = (uint16_t)m->family};
+    int fd = !interface || m->port > UINT16_MAX || m->family > UINT16_MAX ? -EINVAL
+             : s->opened >= OPENED_A_BEAT ? -EAGAIN
+                                          : relay_datagram(s->relay, interface, &options, &answer.info);
     s->opened++;
     if (fd >= 0)
         say(s, "UDP port %u on %s%s%s", m->port, interface, *m->group ? ", group " : "", m->group);
+    reply(s, &answer, fd);
+}
+
+static void on_listen(struct supervisor *s, const struct channel_message *m)
+{
+    struct channel_message answer = {0};
+    const char *endpoint = option(s, m->text);
+    int fd = !endpoint ? -EINVAL : s->opened >= OPENED_A_BEAT ? -EAGAIN : relay_listen(s->relay, endpoint);
+    s->opened++;
+    if (fd >= 0)
+        say(s, "listens on %s", endpoint);
     reply(s, &answer, fd);
 }
 
@@ -208,6 +237,9 @@ static void on_message(struct supervisor *s, const struct channel_message *m)
     case CHANNEL_DATAGRAM:
         on_datagram(s, m);
         break;
+    case CHANNEL_LISTEN:
+        on_listen(s, m);
+        break;
     default:
         say(s, "broke its channel; is ended");
         end_other_half(s);
@@ -237,29 +269,16 @@ static void on_channel(uv_poll_t *poll, int status, int events)
 
 /* ---- life ---- */
 
-/* Where the limit of processes does not count, for root. */
-static bool has_too_many_threads(const struct supervisor *s)
-{
-    char path[64], text[512];
-    snprintf(path, sizeof path, "/proc/%d/stat", (int)s->pid);
-    _close_ int fd = open(path, O_RDONLY | O_CLOEXEC);
-    ssize_t n = fd < 0 ? 0 : read(fd, text, sizeof text - 1);
-    text[n < 0 ? 0 : n] = '\0';
-    char *at = strrchr(text, ')'); /* the name before it may hold anything */
-    for (int field = 2; at && field < 20; field++)
-        at = strchr(at + 1, ' ');
-    return at && strtoul(at, NULL, 10) > SANDBOX_THREADS;
-}
-
 /* Counts questions, not time: when this process itself got no processor, nobody is blamed. */
 static void on_beat(uv_timer_t *timer)
 {
     struct supervisor *s = timer->data;
     uint64_t beat_ms = uv_timer_get_repeat(timer);
     s->opened = 0;
-    tell_more(s);
+    tell_more(s, &s->undeclared, "refused");
+    tell_more(s, &s->limits, "limit");
     logs_tick(&s->logs, uv_now(&s->loop));
-    if (has_too_many_threads(s)) {
+    if (sandbox_has_too_many_threads(s->pid)) {
         say(s, "has more than %u threads: is ended", SANDBOX_THREADS);
         end_other_half(s);
     }
@@ -410,20 +429,9 @@ static int start_loop(struct supervisor *s)
         (r = uv_poll_start(&s->logs_poll, UV_READABLE, on_logs)) ||
         (r = uv_signal_start(&s->terminate, on_signal, SIGTERM)) ||
         (r = uv_signal_start(&s->interrupt, on_signal, SIGINT)) ||
-        (r = relay_new(&s->relay, &s->loop, on_incident, on_relay_log, s)))
+        (r = relay_new(&s->relay, &s->loop, &RELAY_LIMITS, on_relay, s)))
         return r;
     return uv_timer_start(&s->beat, on_beat, beat_ms, beat_ms);
-}
-
-/* Nobody of the same user reads its memory, no core file is left, and it does not outlive erabd. */
-static int harden(void)
-{
-    const struct rlimit none = {0, 0};
-    signal(SIGPIPE, SIG_IGN);
-    return setrlimit(RLIMIT_CORE, &none) || prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) ||
-                   prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) || prctl(PR_SET_PDEATHSIG, SIGTERM, 0, 0, 0)
-               ? -errno
-               : 0;
 }
 
 /* Here and not in the other half: there, who owns a file cannot be told from the namespace. 0, or refused and said. */
@@ -446,7 +454,7 @@ int supervise(int document_fd, int events_fd)
     s.events = events_fd;
     s.notify.fd = -1;
     logs_init(&s.logs, -1, s.document.instance);
-    int r = harden();
+    int r = sandbox_harden();
     _close_ int document = r ? -1 : runner_document_copy(document_fd);
     close(document_fd);
     if (document < 0) {

@@ -30,6 +30,7 @@ struct erabi_el_entry {
 struct erabi_el_settings {
     const char *interface;
     const char *gateway;
+    uint32_t allowed; /* categories that may be told, as erab_privacy_allowed */
     uint32_t poll_ms, timeout_ms, verify_ms, stop_ms;
     uint8_t tries;
     size_t n_devices;
@@ -94,6 +95,7 @@ struct erabi_el_device {
     bool id_matches, object_there;
     bool reachable;
     bool told, told_reachable; /* what the last DeviceState said */
+    uint64_t held_back;        /* types, as bits, that could not be told: their log line stands */
     uint8_t told_state;
     bool publish_next;
     uint32_t misses;

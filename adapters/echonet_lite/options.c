@@ -5,7 +5,11 @@
 #include <stdio.h>
 #include <string.h>
 
+#include <erab/privacy.h>
+
 #include "adapter.h"
+
+static const char *const masks[] = {"r1", "r2", "r3", "r4", "r5", "internal", NULL};
 
 const struct erab_option erabi_el_options[] = {
     {"interface", ERAB_OPTION_TEXT, ERAB_OPTION_REQUIRED, NULL, 0, 0, NULL,
@@ -14,6 +18,9 @@ const struct erab_option erabi_el_options[] = {
      "party that registrations, telemetry and device states go to"},
     {"devices", ERAB_OPTION_LIST, ERAB_OPTION_REQUIRED, NULL, 1, ERABI_EL_DEVICES_MAX, NULL,
      "party=027D01@192.0.2.5 (address) or party=027D01@id:HEX (34 digits of property 83 of its node)"},
+    {"masked_for", ERAB_OPTION_TEXT, 0, "r5", 0, 0, masks,
+     "interface whose privacy table holds for what is told: what may not go there is left out before signing; r3 where "
+     "the gateway's messages go further up"},
     {"poll_s", ERAB_OPTION_INTEGER, 0, "10", 1, 3600, NULL, "seconds between two readings of a device"},
     {"timeout_ms", ERAB_OPTION_INTEGER, 0, "5000", 100, 60000, NULL, "time for an answer"},
     {"tries", ERAB_OPTION_INTEGER, 0, "3", 1, ERABI_EL_TRIES_MAX, NULL, "of a request that may be repeated"},
@@ -118,6 +125,11 @@ int erabi_el_settings_read(const struct erab_config *config, struct erabi_el_set
         return wrong(error, "gateway: name the party that telemetry goes to");
     out->interface = interface->text;
     out->gateway = gateway->text;
+    const struct erab_config_value *masked = find(config, "masked_for");
+    enum erab_interface mask = masked && masked->text ? erab_interface_from_name(masked->text) : ERAB_IF_R5;
+    if (mask == ERAB_IF_NONE)
+        return wrong(error, "masked_for: must be an interface as r5");
+    out->allowed = erab_privacy_allowed(mask);
     out->poll_ms = number(config, "poll_s") * 1000;
     out->timeout_ms = number(config, "timeout_ms");
     out->verify_ms = number(config, "verify_ms");

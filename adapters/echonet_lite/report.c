@@ -1,6 +1,8 @@
 /* What the adapter tells about its devices. */
 #include <stdio.h>
 
+#include <erab/privacy.h>
+
 #include "adapter.h"
 
 enum { POINTS_MAX = 8 };
@@ -10,9 +12,24 @@ static uint64_t now_ms(struct erabi_el_device *d)
     return d->adapter->host->now_ms(d->adapter->self);
 }
 
-static void publish(struct erabi_el_device *d, enum erab_type type, enum erab_category category,
-                    const ProtobufCMessage *body, const struct erabi_el_run *parent)
+/* Leaves out what may not be told. False: nothing would be left of it; the log says so once a type. */
+static bool mask(struct erabi_el_device *d, enum erab_type type, enum erab_category category, ProtobufCMessage *body)
 {
+    const char *field = "";
+    if (erab_privacy_mask(body, category, d->adapter->settings.allowed, 0, &field) >= 0)
+        return true;
+    if (!(d->held_back >> type & 1))
+        erabi_el_log(d->adapter, ERAB_LOG_WARNING, "%s: %s is not sent: its %s may not be told (masked_for)",
+                     d->entry.party, erab_type_name(type), field);
+    d->held_back |= UINT64_C(1) << type;
+    return false;
+}
+
+static void publish(struct erabi_el_device *d, enum erab_type type, enum erab_category category,
+                    ProtobufCMessage *body, const struct erabi_el_run *parent)
+{
+    if (!mask(d, type, category, body))
+        return;
     struct erab_outgoing_message m = {
         .size = sizeof(m),
         .type = type,

@@ -177,7 +177,7 @@ static void fini(void *instance)
 static const struct erab_adapter openadr2b = {
     .size = sizeof openadr2b,
     .abi_major = ERAB_ABI_MAJOR,
-    .abi_minor = ERAB_ABI_MINOR,
+    .abi_minor = 2,
     .name = "openadr2b",
     .version = "0.1.0",
     .vendor = "ERAB broker",

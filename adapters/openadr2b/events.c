@@ -3,6 +3,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <erab/privacy.h>
+
 #include "base/cleanup.h"
 #include "base/cursor.h"
 #include "ven.h"
@@ -97,6 +99,17 @@ static void decide(struct ven *v, struct ven_event *e, uint32_t code, bool opt_i
                   e->modification, opt_in ? "optIn" : "optOut", code, why);
 }
 
+/* What the VTN names goes no further than R1 carries: the rest is left out before it is signed. */
+static int publish(struct ven *v, const struct erab_outgoing_message *m, ProtobufCMessage *body,
+                   uint8_t id[ERAB_ID_SIZE])
+{
+    const char *field = "";
+    if (erab_privacy_mask(body, m->category, erab_privacy_allowed(ERAB_IF_R1), 0, &field) >= 0)
+        return v->host->publish(v->self, m, id);
+    erabi_ven_log(v, ERAB_LOG_ERROR, "%s is not sent: its %s may not be told", erab_type_name(m->type), field);
+    return -EACCES;
+}
+
 static void cancel_order(struct ven *v, struct ven_event *e, bool implied, const char *why)
 {
     if (!e->published)
@@ -117,7 +130,7 @@ static void cancel_order(struct ven *v, struct ven_event *e, bool implied, const
                                       .exercise = e->test, .from = v->set.tso, .to = v->set.recipient,
                                       .body = &body.base};
     uint8_t id[ERAB_ID_SIZE];
-    int r = v->host->publish(v->self, &m, id);
+    int r = publish(v, &m, &body.base, id);
     if (r < 0) {
         /* Kept as published: the next list tries again. */
         e->published = true;
@@ -197,7 +210,7 @@ static int publish_order(struct ven *v, struct ven_event *k, const struct oadr_e
         .size = sizeof m, .type = ERAB_DISPATCH, .category = ERAB_OPERATION, .exercise = e->test, .from = v->set.tso,
         .to = v->set.recipient, .body = &body.base,
         .expires_at_ms = k->end_ms < now + COMMAND_LIFE_MS ? k->end_ms : now + COMMAND_LIFE_MS};
-    return v->host->publish(v->self, &m, k->dispatch_id);
+    return publish(v, &m, &body.base, k->dispatch_id);
 }
 
 /* A modification that cannot be followed ends what it was to replace. */

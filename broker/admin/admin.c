@@ -12,6 +12,9 @@
 #include "base/cursor.h"
 
 #define REQUEST_MS 10000
+#define LATER_MS   8000 /* less than a client waits */
+
+const char ERABI_ADMIN_LATER[] = "later";
 
 struct client {
     struct erabi_admin *admin;
@@ -19,10 +22,15 @@ struct client {
     uv_timer_t timer;
     uv_write_t write;
     char *answer; /* being written; reading pauses meanwhile */
+    struct erabi_admin_ticket *ticket; /* the answer is still to come; reading pauses, too */
     size_t used;
     unsigned handles; /* not yet closed */
     bool live;
     char line[ERABI_ADMIN_LINE_MAX];
+};
+
+struct erabi_admin_ticket {
+    struct client *client; /* NULL: gone */
 };
 
 struct erabi_admin {
@@ -30,6 +38,7 @@ struct erabi_admin {
     const struct erabi_admin_verb *verbs;
     void *user;
     struct client *clients[ERABI_ADMIN_CLIENTS];
+    struct client *asking; /* while its verb runs */
     unsigned handles;
     bool stopping;
     char path[108];
@@ -63,18 +72,21 @@ static void on_client_closed(uv_handle_t *handle)
     maybe_gone(a);
 }
 
+static void give_up(struct client *c)
+{
+    if (c->ticket)
+        c->ticket->client = NULL;
+    c->ticket = NULL;
+}
+
 static void drop(struct client *c)
 {
     if (!c->live)
         return;
     c->live = false;
+    give_up(c);
     uv_close((uv_handle_t *)&c->pipe, on_client_closed);
     uv_close((uv_handle_t *)&c->timer, on_client_closed);
-}
-
-static void on_timer(uv_timer_t *timer)
-{
-    drop(timer->data);
 }
 
 static json_t *refusal(const char *error)
@@ -82,8 +94,23 @@ static json_t *refusal(const char *error)
     return json_pack("{s:b, s:s}", "ok", 0, "error", error);
 }
 
-static json_t *answer_to(struct erabi_admin *a, const char *line, size_t size)
+static void write_answer(struct client *c, json_t *answer);
+
+static void on_timer(uv_timer_t *timer)
 {
+    struct client *c = timer->data;
+    if (!c->ticket) {
+        drop(c);
+        return;
+    }
+    give_up(c);
+    write_answer(c, refusal("the disk has not taken it yet, and it may still do so; look at 'erab health', then repeat"));
+}
+
+/* NULL and *later: it comes by a ticket. */
+static json_t *answer_to(struct client *c, const char *line, size_t size, bool *later)
+{
+    struct erabi_admin *a = c->admin;
     json_t *request = json_loadb(line, size, JSON_REJECT_DUPLICATES, NULL);
     const char *verb = json_string_value(json_object_get(request, "verb"));
     const struct erabi_admin_verb *v = a->verbs;
@@ -96,10 +123,13 @@ static json_t *answer_to(struct erabi_admin *a, const char *line, size_t size)
         answer = refusal("this verb is not known");
     } else {
         const char *error = "it could not be done";
+        a->asking = c;
         answer = v->run(a->user, request, &error);
+        a->asking = NULL;
+        *later = !answer && error == ERABI_ADMIN_LATER;
         if (answer)
             json_object_set_new(answer, "ok", json_true());
-        else
+        else if (!*later)
             answer = refusal(error);
     }
     json_decref(request);
@@ -144,9 +174,18 @@ static void serve(struct client *c)
     }
     uv_read_stop((uv_stream_t *)&c->pipe);
     size_t size = (size_t)(end - c->line), rest = c->used - size - 1;
-    json_t *answer = answer_to(c->admin, c->line, size);
+    bool later = false;
+    json_t *answer = answer_to(c, c->line, size, &later);
     memmove(c->line, end + 1, rest);
     c->used = rest;
+    if (later)
+        uv_timer_start(&c->timer, on_timer, LATER_MS, 0);
+    else
+        write_answer(c, answer);
+}
+
+static void write_answer(struct client *c, json_t *answer)
+{
     char *text = answer ? json_dumps(answer, JSON_COMPACT) : NULL;
     json_decref(answer);
     if (!text) {
@@ -170,6 +209,29 @@ static void on_read(uv_stream_t *stream, ssize_t n, const uv_buf_t *buffer)
     c->used += (size_t)n;
     if (n)
         serve(c);
+}
+
+struct erabi_admin_ticket *erabi_admin_later(struct erabi_admin *a)
+{
+    struct client *c = a ? a->asking : NULL;
+    if (c && !c->ticket && (c->ticket = calloc(1, sizeof(*c->ticket))))
+        c->ticket->client = c;
+    return c ? c->ticket : NULL;
+}
+
+void erabi_admin_answer(struct erabi_admin_ticket *ticket, json_t *answer, const char *error)
+{
+    struct client *c = ticket ? ticket->client : NULL;
+    free(ticket);
+    if (!c) {
+        json_decref(answer);
+        return;
+    }
+    c->ticket = NULL;
+    if (answer)
+        json_object_set_new(answer, "ok", json_true());
+    uv_timer_start(&c->timer, on_timer, REQUEST_MS, 0);
+    write_answer(c, answer ? answer : refusal(error));
 }
 
 static bool allowed(uv_pipe_t *pipe)

@@ -23,6 +23,7 @@ struct erabi_link {
     struct erabi_delivery *waiting; /* these, newest first; of the layer that owns them */
     struct erabi_availability availability;
     uint64_t denied;              /* since it opened */
+    uint64_t trip;                /* the number of an operator's last trip; the caller's */
     char note[ERABI_NOTE_MAX + 1]; /* an operator's, "" when none */
 };
 

@@ -193,6 +193,37 @@ static void check_split(struct check *k)
     }
 }
 
+static void check_member(struct check *k, const struct erabi_config_group *g, const char *id, size_t *absent)
+{
+    if (!id[0] || known(k, id))
+        return;
+    if (!g->enrolled) {
+        fault(k, g->mark, "member of a group: there is no party '%s'; add it to 'parties', correct the id, or say "
+                          "'enrolled: true' in the group when it is enrolled later", id);
+        return;
+    }
+    if (++*absent == ERABI_GROUPS_ABSENT_MAX + 1)
+        fault(k, g->mark, "more than %u members of groups are not under 'parties'; list them there",
+              ERABI_GROUPS_ABSENT_MAX);
+    erabi_config_note(k->errors, k->file, g->mark, "group '%s': its member '%s' is not under 'parties'; until it is "
+                      "enrolled and approved it is refused in each receipt", g->id, id);
+}
+
+static void check_groups(struct check *k)
+{
+    const struct erabi_config *c = k->c;
+    size_t absent = 0;
+    for (size_t i = 0; i < c->n_groups; i++) {
+        const struct erabi_config_group *g = &c->groups[i];
+        need_party(k, g->mark, "owner of a group", g->owner);
+        for (size_t j = 0; j < g->n_members; j++)
+            check_member(k, g, g->members[j], &absent);
+        for (size_t j = 0; j < i; j++)
+            if (strcmp(c->groups[j].id, g->id) == 0)
+                fault(k, g->mark, "the group '%s' stands twice", g->id);
+    }
+}
+
 static void check_rest(struct check *k)
 {
     struct erabi_config *c = k->c;
@@ -201,15 +232,7 @@ static void check_rest(struct check *k)
         if (strcmp(c->uplinks[i].party, c->owner.party) == 0)
             fault(k, c->uplinks[i].mark, "an uplink leads to another broker, not to the owner's own");
     }
-    for (size_t i = 0; i < c->n_groups; i++) {
-        const struct erabi_config_group *g = &c->groups[i];
-        need_party(k, g->mark, "owner of a group", g->owner);
-        for (size_t j = 0; j < g->n_members; j++)
-            need_party(k, g->mark, "member of a group", g->members[j]);
-        for (size_t j = 0; j < i; j++)
-            if (strcmp(c->groups[j].id, g->id) == 0)
-                fault(k, g->mark, "the group '%s' stands twice", g->id);
-    }
+    check_groups(k);
     for (size_t i = 0; i < c->n_adapters; i++) {
         const struct erabi_config_adapter *a = &c->adapters[i];
         for (size_t j = 0; j < a->n_parties; j++) {

@@ -128,6 +128,7 @@ static const struct erabi_option group_table[] = {
     {"owner", ERABI_OPT_ID, AT(group, owner), .required = true, .right = ID_RIGHT},
     {"members", ERABI_OPT_IDS, LIST_AT(group, members), .required = true, .min = 1, .max = ERABI_PARTIES_MAX,
      .right = "a list of party ids"},
+    {"enrolled", ERABI_OPT_BOOL, AT(group, enrolled), .right = "true or false"},
     {0},
 };
 
@@ -198,6 +199,14 @@ static const struct erabi_option enrolment_table[] = {
     {0},
 };
 
+#define KEEP(name)                                                                                           \
+    {#name, ERABI_OPT_U64, AT(retention, name), .min = 0, .max = 31u * 86400u, .fallback = 0, .live = true,       \
+     .right = "seconds, 0 to 2678400"}
+
+static const struct erabi_option retention_table[] = {
+    KEEP(operation), KEEP(sensor_group), KEEP(sensor_home), KEEP(personal), KEEP(security), {0},
+};
+
 #define TOP(member)      .offset = offsetof(struct erabi_config, member)
 #define TOP_LIST(member) TOP(member), .count_offset = offsetof(struct erabi_config, n_##member)
 
@@ -226,6 +235,7 @@ static const struct erabi_option top_table[] = {
     {"operators", ERABI_OPT_SECTIONS, TOP_LIST(operators), .live = true, .max = 64, .table = operator_table,
      .item_size = sizeof(struct erabi_config_operator), .right = "a list of sections"},
     {"enrolment", ERABI_OPT_SECTION, TOP(enrolment), .live = true, .table = enrolment_table, .right = "a section"},
+    {"retention", ERABI_OPT_SECTION, TOP(retention), .live = true, .table = retention_table, .right = "a section"},
     {0},
 };
 

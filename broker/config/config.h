@@ -74,12 +74,16 @@ struct erabi_config_uplink {
     erabi_key_bytes server_key;
 };
 
+/* Members of groups that are not under 'parties'. */
+#define ERABI_GROUPS_ABSENT_MAX 4096u
+
 struct erabi_config_group {
     struct erabi_mark mark;
     erabi_party_text id; /* without '@' */
     erabi_party_text owner;
     erabi_party_text *members;
     size_t n_members;
+    bool enrolled; /* members may be parties that are not configured, but enrolled at some time */
 };
 
 struct erabi_config_adapter {
@@ -141,6 +145,12 @@ struct erabi_config_enrolment {
     uint64_t approvals; /* different operators needed for a newcomer [1] */
 };
 
+/* Seconds that a body is kept in the journal after its message has ended, by category [0: until nobody waits for it]. */
+struct erabi_config_retention {
+    struct erabi_mark mark;
+    uint64_t operation, sensor_group, sensor_home, personal, security;
+};
+
 struct erabi_config {
     struct erabi_mark mark;
     struct erabi_config_owner owner;
@@ -167,6 +177,7 @@ struct erabi_config {
     struct erabi_config_operator *operators;
     size_t n_operators;
     struct erabi_config_enrolment enrolment;
+    struct erabi_config_retention retention;
 };
 
 /* All or nothing: 0 and the caller owns *out, or a negative errno with every fault in `errors`. Opens no key file. */

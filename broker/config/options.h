@@ -1,4 +1,6 @@
 /* One kind of table for every section of every YAML file: it checks, explains and fills a struct.
+ * Not the table of a module (struct erab_option, filled by module/module.h through config/given.h): that one is public,
+ * knows texts and lists of them only, and is known when the module is loaded. Here its values are ERABI_OPT_PAIRS.
  * A struct filled from a section begins with `struct erabi_mark mark`. Any thread. */
 #ifndef ERABI_OPTIONS_H
 #define ERABI_OPTIONS_H

@@ -24,6 +24,15 @@ struct build {
     struct erabi_mark key_mark;
 };
 
+static void finding(char *text, size_t size, const char *file, struct erabi_mark mark, const char *format, va_list args)
+{
+    int n = mark.line ? snprintf(text, size, "%s:%u:%u: ", file, mark.line, mark.column)
+                      : snprintf(text, size, "%s: ", file);
+    if (n >= 0 && (size_t)n < size)
+        vsnprintf(text + n, size - (size_t)n, format, args);
+    erabi_plain_text(text, strlen(text)); /* file names, keys and values stand in it */
+}
+
 void erabi_config_error(struct erabi_config_errors *errors, const char *file, struct erabi_mark mark,
                         const char *format, ...)
 {
@@ -31,19 +40,23 @@ void erabi_config_error(struct erabi_config_errors *errors, const char *file, st
         errors->more++;
         return;
     }
-    char *text = errors->text[errors->n++];
-    size_t size = sizeof(errors->text[0]);
-    int n = mark.line ? snprintf(text, size, "%s:%u:%u: ", file, mark.line, mark.column)
-                      : snprintf(text, size, "%s: ", file);
-    if (n < 0 || (size_t)n >= size) {
-        erabi_plain_text(text, strlen(text));
+    va_list args;
+    va_start(args, format);
+    finding(errors->text[errors->n++], sizeof(errors->text[0]), file, mark, format, args);
+    va_end(args);
+}
+
+void erabi_config_note(struct erabi_config_errors *errors, const char *file, struct erabi_mark mark, const char *format,
+                       ...)
+{
+    if (errors->n_notes == ERABI_CONFIG_NOTES_MAX) {
+        errors->more_notes++;
         return;
     }
     va_list args;
     va_start(args, format);
-    vsnprintf(text + n, size - (size_t)n, format, args);
+    finding(errors->note[errors->n_notes++], sizeof(errors->note[0]), file, mark, format, args);
     va_end(args);
-    erabi_plain_text(text, strlen(text)); /* file names, keys and values stand in it */
 }
 
 void erabi_yaml_free(struct erabi_yaml_node *node)

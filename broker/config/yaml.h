@@ -20,14 +20,20 @@ struct erabi_mark {
 
 /* Everything that is wrong with a file, not only the first thing. `more` counts what did not fit. */
 #define ERABI_CONFIG_ERRORS_MAX 64
+#define ERABI_CONFIG_NOTES_MAX  16
+#define ERABI_CONFIG_LINE       384
 struct erabi_config_errors {
     size_t n;
     size_t more;
-    char text[ERABI_CONFIG_ERRORS_MAX][384]; /* "FILE:LINE:COLUMN: what is wrong; what would be right" */
+    char text[ERABI_CONFIG_ERRORS_MAX][ERABI_CONFIG_LINE]; /* "FILE:LINE:COLUMN: what is wrong; what would be right" */
+    size_t n_notes, more_notes; /* what is no fault, but should be known */
+    char note[ERABI_CONFIG_NOTES_MAX][ERABI_CONFIG_LINE];
 };
 
 void erabi_config_error(struct erabi_config_errors *errors, const char *file, struct erabi_mark mark,
                         const char *format, ...) __attribute__((format(printf, 4, 5)));
+void erabi_config_note(struct erabi_config_errors *errors, const char *file, struct erabi_mark mark, const char *format,
+                       ...) __attribute__((format(printf, 4, 5)));
 
 enum erabi_yaml_kind { ERABI_YAML_SCALAR, ERABI_YAML_LIST, ERABI_YAML_MAP };
 

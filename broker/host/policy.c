@@ -349,7 +349,8 @@ static const struct erab_policy stand_in = {.size = sizeof(stand_in),
 static int spawn(struct erabi_policy_remote *r, int theirs)
 {
     char path[ERABI_RUNNER_PATH];
-    int fault = erabi_runner_path(path);
+    const char *given = r->host->runner;
+    int fault = !given ? erabi_runner_path(path) : erabi_copy_text(path, sizeof(path), given) ? 0 : -ENAMETOOLONG;
     if (fault < 0)
         return fault;
     char *args[] = {path, (char *)(uintptr_t)"--policy-fd", (char *)(uintptr_t)"3", NULL};

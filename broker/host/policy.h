@@ -34,6 +34,7 @@ struct erabi_policy_host {
     uv_loop_t *loop;
     struct erabi_policy_engine *engine;
     const struct erabi_config *config; /* its `modules` say whose count; of the chain that is loaded or being built */
+    const char *runner; /* path of erab-runner; NULL: beside the program */
     void (*on_event)(void *user, const char *instance, const char *what); /* for the audit */
     /* Its module may not be loaded; told once for each reason, and tried again later. */
     void (*on_refused)(void *user, const char *instance, const char *path, enum erab_reason reason);

@@ -115,7 +115,9 @@ struct party *erabi_reg_add_slot(struct erabi_registry *r, const char *id)
                                             .firm = p->firm,
                                             .represented_by = p->represented_by,
                                             .sign_keys = p->sign_keys,
-                                            .revoked = true};
+                                            .revoked = true,
+                                            .waiting = true,
+                                            .absent = true};
     p->gone = true;
     uint32_t *head = &r->by_id[bucket(r, p->id, strlen(p->id))];
     p->next = *head;
@@ -136,7 +138,8 @@ int erabi_reg_add_party(struct erabi_registry *r, const struct erabi_config_part
     erabi_copy_text(p->represented_by, sizeof(p->represented_by), from->represented_by);
     p->seen.role = (enum erab_role)from->role;
     p->seen.local = from->attachment.kind == ERABI_ATTACH_LOCAL;
-    p->seen.revoked = p->gone = false;
+    p->seen.waiting = p->seen.absent = p->gone = false;
+    p->seen.revoked = p->banned;
     for (size_t i = 0; i < from->n_sign_keys; i++)
         if (erabi_reg_add_sign_key(p, from->sign_keys[i], ERABI_FOR_EVER) < 0)
             return -ENOSPC;
@@ -239,6 +242,11 @@ static int make_room(struct erabi_registry *r, const struct erabi_config *config
         keys += config->parties[i].n_curve_keys + (config->parties[i].n_curve_keys ? ERABI_ROW_KEYS : 0);
     r->most_keys = (uint32_t)keys;
     r->most_parties = (uint32_t)(config->n_parties + slots) + ERABI_ENROLLED_MAX;
+    for (size_t i = 0; i < config->n_groups; i++)
+        if (config->groups[i].enrolled) {
+            r->most_parties += ERABI_GROUPS_ABSENT_MAX;
+            break;
+        }
     r->most_attachments = (uint32_t)(config->n_parties + config->n_uplinks) + ADAPTER_KEYS_MAX + ERABI_ENROLLED_MAX;
     r->free_keys = ERABI_PARTY_NONE;
     r->next_end_ms = ERABI_FOR_EVER;
@@ -269,12 +277,27 @@ void erabi_registry_free(struct erabi_registry *r)
         free(r->adapters[i].parties);
     free(r->adapters);
     free(r->absent);
+    free(r->grouped);
     free(r->by_id);
     free(r->by_key);
     free(r->parties);
     free(r->attachments);
     free(r->keys);
     free(r);
+}
+
+/* Members that are not there yet have their indices already: receipts tell of them. */
+static int name_members(struct erabi_registry *r, const struct erabi_config *config)
+{
+    for (size_t i = 0; i < config->n_groups; i++)
+        for (size_t j = 0; config->groups[i].enrolled && j < config->groups[i].n_members; j++) {
+            if (erabi_reg_slot(r, config->groups[i].members[j]))
+                continue;
+            if (r->n_parties == r->most_parties)
+                return -ENOSPC;
+            erabi_reg_add_slot(r, config->groups[i].members[j]);
+        }
+    return 0;
 }
 
 int erabi_reg_fill(struct erabi_registry *r, const struct erabi_config *config)
@@ -288,6 +311,8 @@ int erabi_reg_fill(struct erabi_registry *r, const struct erabi_config *config)
         f = attach_uplink(r, &config->uplinks[i]);
     if (f == 0)
         f = copy_adapters(r, config);
+    if (f == 0)
+        f = name_members(r, config);
     if (f < 0)
         return f;
     struct party *owner = erabi_reg_party(r, config->owner.party);
@@ -372,6 +397,17 @@ const struct erabi_registry_party *erabi_registry_party(const struct erabi_regis
     return p ? &p->seen : NULL;
 }
 
+const struct erabi_registry_party *erabi_registry_member(const struct erabi_registry *r, const char *id)
+{
+    const struct party *p = erabi_reg_slot(r, id);
+    return p ? &p->seen : NULL;
+}
+
+bool erabi_registry_has_room(const struct erabi_registry *r)
+{
+    return r->n_parties < r->most_parties && r->n_attachments < r->most_attachments;
+}
+
 const struct erabi_registry_party *erabi_registry_party_at(const struct erabi_registry *r, uint32_t index)
 {
     return index < r->n_parties ? &r->parties[index].seen : NULL;
@@ -416,7 +452,7 @@ const erabi_key_bytes *erabi_registry_sign_keys(const struct erabi_registry *r, 
  * party says has no keys any more and is refused by its mark. */
 void erabi_reg_revoked(struct erabi_registry *r, struct party *p)
 {
-    p->seen.revoked = p->banned = true;
+    p->seen.revoked = p->seen.for_good = p->banned = true;
     for (uint32_t i = 0; i < r->n_attachments; i++) {
         struct erabi_attachment *a = &r->attachments[i].seen;
         bool only = a->n_speaks_for == 1 && a->speaks_for[0] == p->seen.index;

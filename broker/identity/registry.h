@@ -23,7 +23,9 @@ struct erabi_registry_party {
     size_t n_sign_keys;
     bool local;   /* a local application: speaks for the owner, is no party on the wire */
     bool revoked;
+    bool for_good; /* revoked by somebody, also while it is absent */
     bool waiting; /* invited, pending or denied: nothing goes to it or comes from it */
+    bool absent;  /* nobody names it now, but its index is known; also waiting */
 };
 
 struct erabi_attachment {
@@ -66,11 +68,15 @@ int erabi_registry_add_adapter(struct erabi_registry *registry, const char *inst
 const struct erabi_attachment *erabi_registry_key(const struct erabi_registry *registry,
                                                   const uint8_t key[ERAB_KEY_SIZE]);
 const struct erabi_registry_party *erabi_registry_party(const struct erabi_registry *registry, const char *id);
+/* Also one that is absent, as a member of a group may be. NULL: nobody ever named it. */
+const struct erabi_registry_party *erabi_registry_member(const struct erabi_registry *registry, const char *id);
 const struct erabi_registry_party *erabi_registry_party_at(const struct erabi_registry *registry, uint32_t index);
 size_t erabi_registry_count(const struct erabi_registry *registry);
 const struct erabi_registry_party *erabi_registry_owner(const struct erabi_registry *registry);
 /* Parties that there may ever be while this registry lives; indices stay below. */
 size_t erabi_registry_capacity(const struct erabi_registry *registry);
+/* Is there room for one more party that is enrolled? */
+bool erabi_registry_has_room(const struct erabi_registry *registry);
 /* The attachment by which this party is reached (its own, its adapter's, its uplink's); NULL when none. */
 const struct erabi_attachment *erabi_registry_attachment_of(const struct erabi_registry *registry, uint32_t party);
 
@@ -98,6 +104,10 @@ enum erab_reason erabi_registry_admits(const struct erabi_registry *registry, co
 int erabi_registry_put(struct erabi_registry *registry, const struct erabi_party_row *row, uint64_t now_ms);
 /* NULL: only the configuration knows this party. Valid until the next put. */
 struct erabi_party_row *erabi_registry_row(const struct erabi_registry *registry, const char *id);
+/* The enrolled parties that were approved into this group, at most `most`; how many. At most erabi_registry_grouped. */
+size_t erabi_registry_group(const struct erabi_registry *registry, const char *group,
+                            const struct erabi_registry_party **out, size_t most);
+size_t erabi_registry_grouped(const struct erabi_registry *registry);
 /* How many parties have one. */
 size_t erabi_registry_rows(const struct erabi_registry *registry);
 /* A row to change and put: the party's own, or one that says what the configuration does. False: unknown party. */

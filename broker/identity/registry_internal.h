@@ -42,6 +42,8 @@ struct erabi_registry {
     struct party *parties;
     uint32_t n_parties, most_parties, owner;
     size_t n_rows;
+    uint32_t *grouped; /* parties whose rows name groups, or did */
+    size_t n_grouped;
     struct attached *attachments;
     uint32_t n_attachments, most_attachments;
     struct key_row *keys;

@@ -141,6 +141,41 @@ static void find_next_end(struct erabi_registry *r, uint64_t now_ms)
     r->next_end_ms = next;
 }
 
+/* The list grows before anything is changed. */
+static int list_group(struct erabi_registry *r, const struct erabi_party_row *row)
+{
+    const struct party *p = erabi_reg_slot(r, row->id);
+    for (size_t i = 0; p && i < r->n_grouped; i++)
+        if (r->grouped[i] == p->seen.index)
+            return 0;
+    uint32_t *more = realloc(r->grouped, (r->n_grouped + 1) * sizeof(*more));
+    if (!more)
+        return -ENOMEM;
+    r->grouped = more;
+    more[r->n_grouped++] = p ? p->seen.index : r->n_parties; /* the index that it will have */
+    return 0;
+}
+
+size_t erabi_registry_group(const struct erabi_registry *r, const char *group, const struct erabi_registry_party **out,
+                            size_t most)
+{
+    size_t n = 0;
+    for (size_t i = 0; i < r->n_grouped && n < most; i++) {
+        const struct party *p = r->grouped[i] < r->n_parties ? &r->parties[r->grouped[i]] : NULL;
+        if (!p || p->gone || !p->row || p->row->configured || p->row->state != ERABI_PARTY_ACTIVE)
+            continue;
+        for (size_t k = 0; k < p->row->n_groups; k++)
+            if (strcmp(p->row->groups[k], group) == 0)
+                out[n++] = &p->seen;
+    }
+    return n;
+}
+
+size_t erabi_registry_grouped(const struct erabi_registry *r)
+{
+    return r->n_grouped;
+}
+
 int erabi_registry_put(struct erabi_registry *r, const struct erabi_party_row *row, uint64_t now_ms)
 {
     struct party *p = NULL;
@@ -148,7 +183,11 @@ int erabi_registry_put(struct erabi_registry *r, const struct erabi_party_row *r
     if (!copy)
         return -ENOMEM;
     *copy = *row;
-    int f = 0;
+    int f = row->n_groups ? list_group(r, row) : 0;
+    if (f < 0)
+        free(copy);
+    if (f < 0)
+        return f;
     if (row->configured)
         f = (p = erabi_reg_party(r, row->id)) ? 0 : -ENOENT;
     else

@@ -76,6 +76,8 @@ int erabi_row_encode(const struct erabi_party_row *row, char out[ERABI_ROW_TEXT]
                             "approvals", texts(row->approvals, row->n_approvals), "version", (json_int_t)row->version);
     if (!all)
         return -ENOMEM;
+    if (row->n_groups)
+        json_object_set_new(all, "groups", texts(row->groups, row->n_groups));
     size_t n = json_dumpb(all, out, ERABI_ROW_TEXT, JSON_COMPACT);
     json_decref(all);
     return n == 0 || n > ERABI_ROW_TEXT ? -EMSGSIZE : (int)n;
@@ -119,6 +121,7 @@ static int read_row(struct erabi_party_row *out, json_t *all)
     int configured, state, role, kind;
     json_int_t interfaces, types, until, version;
     json_t *speaks, *keys, *approvals;
+    const json_t *groups = json_object_get(all, "groups"); /* older rows have none */
     if (json_unpack(all, "{s:s, s:b, s:i, s:i, s:s, s:i, s:I, s:I, s:o, s:s, s:I, s:o, s:o, s:I}", "id", &id,
                     "configured", &configured, "state", &state, "role", &role, "firm", &firm, "kind", &kind,
                     "interfaces", &interfaces, "types", &types, "speaks_for", &speaks, "seed", &seed, "invited_until",
@@ -138,7 +141,8 @@ static int read_row(struct erabi_party_row *out, json_t *all)
     return erab_party_valid(id) && erabi_copy_text(out->id, sizeof(out->id), id) &&
                    erabi_copy_text(out->firm, sizeof(out->firm), firm) && erab_key_parse(seed, out->seed) == 0 &&
                    read_texts(speaks, out->speaks_for, ERABI_ROW_SPEAKS, &out->n_speaks_for) && read_keys(keys, out) &&
-                   read_texts(approvals, out->approvals, ERABI_ROW_APPROVALS, &out->n_approvals)
+                   read_texts(approvals, out->approvals, ERABI_ROW_APPROVALS, &out->n_approvals) &&
+                   (!groups || read_texts(groups, out->groups, ERABI_ROW_GROUPS, &out->n_groups))
                ? 0
                : -EBADMSG;
 }

@@ -8,6 +8,7 @@
 #define ERABI_ROW_KEYS      4
 #define ERABI_ROW_APPROVALS 8
 #define ERABI_ROW_SPEAKS    16
+#define ERABI_ROW_GROUPS    8
 #define ERABI_ROW_TEXT      4096 /* bytes of the JSON text at most */
 #define ERABI_FOR_EVER      INT64_MAX
 
@@ -39,6 +40,8 @@ struct erabi_party_row {
     size_t n_keys;
     erabi_party_text approvals[ERABI_ROW_APPROVALS]; /* operators */
     size_t n_approvals;
+    erabi_party_text groups[ERABI_ROW_GROUPS]; /* that it was approved into */
+    size_t n_groups;
     uint32_t version; /* of its party card: seconds of the last change, always rising */
     bool busy;        /* a change waits for the journal; not kept */
 };

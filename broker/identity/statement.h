@@ -25,4 +25,5 @@ void erabi_statement_sign(const char *text, const uint8_t secret[ERAB_SIGN_SECRE
 int erabi_statement_read(struct erabi_statement *out, const json_t *request, const struct erabi_config *config,
                          const char *act, uint64_t now_ms, const char **error);
 void erabi_statement_deinit(struct erabi_statement *statement);
+#define _statement_ __attribute__((cleanup(erabi_statement_deinit)))
 #endif

@@ -31,7 +31,8 @@ struct erabi_journal_entry {
     enum erab_receipt_state state; /* the answer given: ERAB_ACCEPTED or ERAB_REFUSED ... */
     enum erab_reason reason;
     uint64_t expires_at_ms;
-    uint64_t keep_until_ms; /* of orders: the end of the window; the later of the two counts */
+    uint64_t keep_until_ms; /* the later of the two counts. Later than the deadline (orders: the end of the window): the
+                               body stays until then; else only until nobody waits for it, then its hash alone */
     const uint8_t *ended; /* the order that this message cancels: marked so in the same commit; NULL: none */
     struct erabi_journal_recipient *recipients;
     size_t n_recipients;

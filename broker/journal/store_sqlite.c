@@ -19,6 +19,8 @@ static const char *const sql_text[S_COUNT] = {
 
 /* How long after their end rows stay that somebody is still owed a receipt for. */
 #define OWED_MS 86400000u
+/* Looked at in one commit for bodies to erase. */
+#define ERASE_ROWS 20000
 
 int erabi_store_fault(int code)
 {
@@ -56,7 +58,7 @@ static int prepare_file(struct erabi_store *s, const char *owner, enum erabi_sto
     if (r == 0)
         r = erabi_store_exec(s->db, mode == ERABI_STORE_USE
                                         ? "PRAGMA locking_mode = EXCLUSIVE; PRAGMA journal_mode = WAL;"
-                                          "PRAGMA synchronous = FULL; PRAGMA trusted_schema = OFF; PRAGMA cell_size_check = ON;"
+                                          "PRAGMA synchronous = FULL; PRAGMA secure_delete = ON; PRAGMA trusted_schema = OFF; PRAGMA cell_size_check = ON;"
                                           "PRAGMA wal_autocheckpoint = 4000; PRAGMA temp_store = MEMORY; BEGIN EXCLUSIVE"
                                         : "PRAGMA locking_mode = EXCLUSIVE; PRAGMA trusted_schema = OFF;"
                                           "PRAGMA cell_size_check = ON; PRAGMA temp_store = MEMORY; BEGIN;"
@@ -294,6 +296,23 @@ int erabi_store_state(struct erabi_store *s, const char *key, struct erabi_slice
     return change(s, st);
 }
 
+/* What nobody waits for and nothing needs any more loses its body; its id and hash stay until its end, against replay.
+ * A part of the rows at a time, and from the beginning again. */
+static int erase(struct erabi_store *s)
+{
+    sqlite3_stmt *st = s->statements[S_EDGES];
+    int code = sqlite3_step(st);
+    int64_t first = sqlite3_column_int64(st, 0), last = sqlite3_column_int64(st, 1);
+    sqlite3_reset(st);
+    if (code != SQLITE_ROW)
+        return erabi_store_fault(code);
+    int64_t from = s->erased >= first && s->erased < last ? s->erased : first - 1;
+    s->erased = from + ERASE_ROWS;
+    sqlite3_bind_int64(s->statements[S_ERASE], 1, from);
+    sqlite3_bind_int64(s->statements[S_ERASE], 2, s->erased);
+    return change(s, s->statements[S_ERASE]);
+}
+
 int erabi_store_purge(struct erabi_store *s, uint64_t now_ms)
 {
     uint64_t owed = now_ms > OWED_MS ? now_ms - OWED_MS : 0;
@@ -302,7 +321,8 @@ int erabi_store_purge(struct erabi_store *s, uint64_t now_ms)
     bind_number(s->statements[S_PURGE_MEMBERS], 1, owed);
     r = r < 0 ? r : change(s, s->statements[S_PURGE_MEMBERS]);
     bind_number(s->statements[S_PURGE], 1, now_ms);
-    return r < 0 ? r : change(s, s->statements[S_PURGE]);
+    r = r < 0 ? r : change(s, s->statements[S_PURGE]);
+    return r < 0 ? r : erase(s);
 }
 
 int erabi_store_rows(struct erabi_store *s, int64_t *message, int64_t *outbox)

@@ -38,6 +38,11 @@
                   "recipient,min(expires,?1))")                                                               \
     X(ACCEPT_LIVE, "UPDATE message SET cancelled = 1, seq = ?20, sum = erab_row(0,?20,row,id,hash,header,body," \
                    "signature,sender,type,state,reason,expires,ends,1)")                                      \
+    X(ERASE, "UPDATE message SET body = x'', seq = ?20, sum = erab_row(0,?20,row,id,hash,header,x'',signature," \
+             "sender,type,state,reason,expires,ends,cancelled) WHERE row > ?1 AND row <= ?2 AND ends = expires "   \
+             "AND length(body) > 0 AND length(header) > 0 AND NOT EXISTS (SELECT 1 FROM outbox o WHERE "          \
+             "o.message = message.row) AND NOT EXISTS (SELECT 1 FROM member m WHERE m.message = message.row)")    \
+    X(EDGES, "SELECT ifnull(min(row),0), ifnull(max(row),0) FROM message")                                   \
     X(ROWS, "SELECT (SELECT ifnull(max(row),0) FROM message), (SELECT ifnull(max(row),0) FROM outbox)")       \
     X(MARKS, "SELECT id,hash,header,body,signature,sender,type,state,reason,expires,ends,cancelled,sum,"      \
              "erab_row(0,seq,row,id,hash,header,body,signature,sender,type,state,reason,expires,ends,"        \
@@ -61,6 +66,7 @@ struct erabi_store {
     sqlite3_stmt *statements[S_COUNT];
     struct erabi_journal_head head, committed; /* head: with what the open transaction has done so far */
     bool changed;                              /* by the open transaction */
+    int64_t erased;                            /* up to this row it was looked at in this round */
 };
 
 /* A table: its key, and the columns that its rows' hashes cover, in order. */
@@ -81,7 +87,7 @@ int erabi_store_prepare(struct erabi_store *s, const char *owner, enum erabi_sto
 int erabi_store_watch(sqlite3 *db);
 /* True when the tables and indexes are exactly those of this version. */
 bool erabi_store_schema_holds(sqlite3 *db);
-/* Does this message's hash hold for its header and body? */
+/* Does this message's hash hold for its header and body? An erased body is none: then the row's own hash says all. */
 bool erabi_store_row_holds(struct erabi_slice id, struct erabi_slice hash, struct erabi_slice header,
                            struct erabi_slice body);
 struct erabi_slice erabi_store_column(sqlite3_stmt *st, int at);

@@ -29,7 +29,7 @@ bool erabi_store_row_holds(struct erabi_slice id, struct erabi_slice hash, struc
 {
     if (id.size != ERAB_ID_SIZE || hash.size != ERAB_HASH_SIZE)
         return false;
-    if (header.size == 0)
+    if (header.size == 0 || body.size == 0)
         return true;
     uint8_t again[ERAB_HASH_SIZE];
     erabi_envelope_hash(header, body, again);

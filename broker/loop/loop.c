@@ -64,11 +64,11 @@ static void on_mail(uv_async_t *handle)
     }
 }
 
-int erabi_loop_init(struct erabi_loop *loop, uv_loop_t *uv, uint64_t floor_ms, void (*tick)(void *user),
-                    void (*time)(void *user), void *user)
+int erabi_loop_init(struct erabi_loop *loop, uv_loop_t *uv, void (*tick)(void *user), void (*time)(void *user),
+                    void *user)
 {
     *loop = (struct erabi_loop){.uv = uv, .on_tick = tick, .on_time = time, .user = user};
-    erabi_clock_init(&loop->clock, erabi_clock_ms(CLOCK_REALTIME), erabi_clock_ms(CLOCK_BOOTTIME), floor_ms);
+    erabi_clock_init(&loop->clock, erabi_clock_ms(CLOCK_REALTIME), erabi_clock_ms(CLOCK_BOOTTIME));
     loop->mono_ms = erabi_clock_ms(CLOCK_MONOTONIC);
     int r = uv_mutex_init(&loop->mail_lock);
     if (r < 0)

@@ -25,9 +25,8 @@ struct erabi_loop {
 /* Posts waiting at most; the next one is refused. */
 #define ERABI_POSTS_MAX 4096
 
-/* `floor_ms` as in erabi_clock_init. Returns 0 or a negative errno. */
-int erabi_loop_init(struct erabi_loop *loop, uv_loop_t *uv, uint64_t floor_ms, void (*on_tick)(void *user),
-                    void (*on_time)(void *user), void *user);
+/* Returns 0 or a negative errno. */
+int erabi_loop_init(struct erabi_loop *loop, uv_loop_t *uv, void (*on_tick)(void *user), void (*on_time)(void *user), void *user);
 /* Reads the clocks unless this turn has done so. The first thing in every callback that starts work. */
 void erabi_loop_read(struct erabi_loop *loop);
 /* Closes its handles; run the loop on until it has no more. */

@@ -1,12 +1,14 @@
 #include "policy/build.h"
 
 #include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/cleanup.h"
+#include "config/given.h"
 #include "policy/judge.h"
-#include "policy/options.h"
 
 struct building {
     const char *file;
@@ -72,16 +74,18 @@ static struct erabi_policy_instance *make(const struct building *b, const struct
     }
     instance->self.engine = b->source->engine;
     struct erab_error error = {.size = sizeof(error)};
-    bool good = erabi_policy_options_fill(&instance->config, policy, entry, b->file, b->errors);
+    const struct erabi_given_entry given = {"policy", entry->instance, entry->mark, entry->options, entry->n_options,
+                                            b->file, b->errors};
+    bool good = erabi_given_fill(&instance->config, policy->options, &given);
     if (good && policy->check && policy->check(&instance->config, &error) < 0) {
-        erabi_policy_options_fault(entry, &error, b->file, b->errors);
+        erabi_given_error(&given, &error);
         good = false;
     }
     if (good) {
         instance->ready = true; /* what a failed init leaves is released by fini */
         if (policy->init && policy->init(instance->memory, &instance->self, &erabi_policy_host, &instance->config,
                                          &error) < 0) {
-            erabi_policy_options_fault(entry, &error, b->file, b->errors);
+            erabi_given_error(&given, &error);
             good = false;
         }
     }
@@ -90,6 +94,32 @@ static struct erabi_policy_instance *make(const struct building *b, const struct
         return NULL;
     }
     return instance;
+}
+
+/* Everything of an entry as one text; lengths stand before the texts, so that no two entries read the same. */
+static char *identity_of(const struct erabi_config_policy *entry)
+{
+    char *text = NULL;
+    size_t size = 0;
+    FILE *out = open_memstream(&text, &size);
+    if (!out)
+        return NULL;
+    fprintf(out, "%s %s %s %" PRIu64 " %" PRIx64 " %" PRIx64 "\n", entry->instance, entry->name,
+            entry->module ? entry->module : "-", entry->deadline_ms, entry->interfaces, entry->types);
+    for (size_t i = 0; i < entry->n_options; i++) {
+        const struct erabi_option_pair *pair = &entry->options[i];
+        fprintf(out, "%zu:%s=", strlen(pair->key), pair->key);
+        for (size_t k = 0; k < pair->n_items; k++)
+            fprintf(out, "%zu:%s,", strlen(pair->items[k]), pair->items[k]);
+        if (!pair->items)
+            fprintf(out, "%zu:%s", strlen(pair->value), pair->value);
+        fputc('\n', out);
+    }
+    if (fclose(out) != 0) {
+        free(text);
+        return NULL;
+    }
+    return text;
 }
 
 static struct erabi_policy_instance *stays(const struct erabi_policy_chain *previous, const char *identity)
@@ -116,7 +146,7 @@ int erabi_policy_build(struct erabi_policy_chain **out, const struct erabi_confi
     int r = 0;
     for (size_t i = 0; i < config->n_policies; i++) {
         const struct erabi_config_policy *entry = &config->policies[i];
-        _free_ char *identity = erabi_policy_identity(entry);
+        _free_ char *identity = identity_of(entry);
         if (!identity)
             return -ENOMEM;
         struct erabi_policy_instance *instance = stays(previous, identity);

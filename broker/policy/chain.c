@@ -5,7 +5,7 @@
 #include <string.h>
 
 #include "base/cursor.h"
-#include "policy/options.h"
+#include "module/module.h"
 
 struct erabi_policy_instance *erabi_policy_instance_new(const struct erab_policy *policy, const char *name, int *fault)
 {
@@ -41,7 +41,7 @@ void erabi_policy_instance_unref(struct erabi_policy_instance *instance)
         return;
     if (instance->ready && instance->policy->fini)
         instance->policy->fini(instance->memory);
-    erabi_policy_options_deinit(&instance->config);
+    erabi_module_options_deinit(&instance->config, instance->policy->options);
     free(instance->identity);
     free(instance->memory);
     free(instance);
@@ -80,6 +80,11 @@ int erabi_policy_chain_add(struct erabi_policy_chain *chain, struct erabi_policy
         return -ENOSPC;
     }
     chain->at[chain->n++] = instance;
+    chain->stages |= instance->policy->stages;
+    if (instance->policy->needs & ERAB_NEEDS_BODY)
+        chain->body_stages |= instance->policy->stages;
+    if (erabi_policy_cacheable(instance))
+        chain->cached_stages |= instance->policy->stages;
     return 0;
 }
 
@@ -101,9 +106,10 @@ bool erabi_policy_cacheable(const struct erabi_policy_instance *instance)
 
 bool erabi_policy_concerns(const struct erabi_policy_instance *instance, const struct erab_policy_request *request)
 {
-    return instance->policy->stages & request->stage &&
-           (instance->interfaces == 0 || instance->interfaces >> request->interface & 1) &&
-           (instance->types == 0 || instance->types >> request->header->type & 1);
+    bool message = request->stage & (ERAB_STAGE_INGRESS | ERAB_STAGE_EGRESS);
+    bool there = instance->interfaces == 0 || instance->interfaces >> request->interface & 1;
+    return instance->policy->stages & request->stage && (there || request->stage == ERAB_STAGE_ADMIN) &&
+           (!message || instance->types == 0 || instance->types >> request->header->type & 1);
 }
 
 void erabi_policy_ask(struct erabi_policy_instance *instance, erab_call call,

@@ -42,6 +42,9 @@ struct erabi_policy_chain {
     unsigned refs;
     size_t n;
     struct erabi_policy_instance *at[ERABI_POLICIES_MAX];
+    uint32_t stages;                  /* that any of them has */
+    uint32_t body_stages;             /* the same of those that need the body */
+    uint32_t cached_stages;           /* the same of those whose votes are remembered */
     struct erabi_policy_cache *cache; /* NULL: out of memory; everything is asked each time */
 };
 

@@ -289,7 +289,7 @@ static void give_up(struct erabi_policy_engine *engine, struct erabi_policy_slot
     erab_call call = token(engine, slot);
     keep(&slot->verdict, slot->section, slot->detail, &verdict);
     push_ready(engine, slot);
-    if (policy->size >= sizeof(*policy) && policy->cancel) {
+    if (policy->size >= offsetof(struct erab_policy, recall) && policy->cancel) {
         engine->depth++;
         policy->cancel(instance->memory, call);
         engine->depth--;

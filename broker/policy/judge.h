@@ -49,6 +49,16 @@ void erabi_policy_engine_stop(struct erabi_policy_engine *engine);
  * `request` points to must stay. `done` may be called before another judgement returns, never before this one. */
 int erabi_policy_judge(struct erabi_policy_engine *engine, const struct erab_policy_request *request, uint64_t mono_ms,
                        erabi_policy_done done, void *user, struct erabi_policy_answer *answer);
+/* stages.c. The stages that have no wait (EGRESS, CONNECT, ADMIN): silence permits, PENDING is a DENY. The answer, whose
+ * texts last until the next call, is filled when it is denied. */
+static inline bool erabi_policy_has(const struct erabi_policy_engine *engine, uint32_t stage)
+{
+    return engine->chain->stages & stage;
+}
+bool erabi_policy_permits(struct erabi_policy_engine *engine, const struct erab_policy_request *request,
+                          uint64_t mono_ms, struct erabi_policy_answer *answer);
+/* Tells the policies of an order of before the restart. */
+void erabi_policy_recall(struct erabi_policy_engine *engine, const struct erab_policy_request *request);
 /* A vote that comes later. What is no valid token any more is ignored. `by` (may be NULL): only calls to this
  * instance. */
 void erabi_policy_vote(struct erabi_policy_engine *engine, erab_call call, const struct erab_verdict *verdict,

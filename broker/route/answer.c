@@ -56,12 +56,17 @@ struct erabi_parcel *erabi_answer_receipt(const struct erabi_answer *a)
 }
 
 struct erabi_parcel *erabi_answer_ping(const char *owner, const char *to, uint64_t seq, uint64_t now_ms,
-                                       enum erabi_ping_kind kind, bool ready)
+                                       enum erabi_ping_kind kind, bool ready, uint64_t takes)
 {
     Erab__V1__Ping ping = ERAB__V1__PING__INIT;
     ping.protocol = 1;
     ping.has_reply = ping.reply = ping.has_ready = kind == ERABI_PING_ANSWERS;
     ping.ready = ready;
+    Erab__V1__MessageType list[ERAB_TYPE_MAX + 1];
+    ping.takes = list;
+    for (int i = 0; i <= ERAB_TYPE_MAX; i++)
+        if (takes >> i & 1)
+            list[ping.n_takes++] = (Erab__V1__MessageType)i;
     struct erabi_answer a = {.owner = owner, .to = to, .seq = seq, .now_ms = now_ms};
     return parcel_of(ERAB_PING, &a, &ping.base);
 }

@@ -28,8 +28,9 @@ struct erabi_answer {
 
 /* One reference, the caller's; NULL: out of memory or over the size of a body. */
 struct erabi_parcel *erabi_answer_receipt(const struct erabi_answer *answer);
+/* `takes`: bits 1 << enum erab_type, what its application takes from now on. */
 enum erabi_ping_kind { ERABI_PING_ASKS, ERABI_PING_ANSWERS };
 struct erabi_parcel *erabi_answer_ping(const char *owner, const char *to, uint64_t seq, uint64_t now_ms,
-                                       enum erabi_ping_kind kind, bool ready);
+                                       enum erabi_ping_kind kind, bool ready, uint64_t takes);
 
 #endif

@@ -17,8 +17,12 @@
 /* Ended orders stay one hour longer, here and in the journal, for a cancel or a restore may still name them. */
 #define ERABI_KNOWN_AFTER_END_MS 3600000u
 
+/* Telemetry that lives no longer than this is forgotten within a second of its end, not by the sweep of the table. */
+#define ERABI_KNOWN_DUE_S 120u
+
 struct erabi_known {
     struct erabi_id_entry entry;
+    struct erabi_known *due_next, **due_back; /* among those that end in one second; back NULL: not there */
     uint8_t hash[ERAB_HASH_SIZE];
     uint64_t expires_at_ms; /* of the message */
     uint64_t ends_at_ms;    /* of the order; 0 for what is no order */
@@ -39,6 +43,8 @@ struct erabi_known {
 struct erabi_known_table {
     struct erabi_id_table ids;
     size_t cursor;
+    struct erabi_known *due[256]; /* short-lived telemetry by the second of its end; more than twice its longest life */
+    uint64_t due_s, now_ms;                         /* the first second not yet done; as of the last tick */
     struct erabi_id_table orders; /* the newest modification of each order that still matters */
     size_t orders_cursor;
     uint32_t *charged; /* by party index: entries that are no commands; the caller's, NULL: not counted */
@@ -72,7 +78,9 @@ enum erab_reason erabi_known_modification(const struct erabi_known_table *table,
  * to its own end. */
 struct erabi_known *erabi_known_supersede(struct erabi_known_table *table, struct erabi_known *known);
 
-/* Called once a second: forgets what is over, one sixtieth of the table a call. */
+/* Nothing can refer to it any more. */
+bool erabi_known_over(const struct erabi_known *known, uint64_t now_ms);
+/* Called once a second: forgets what is over, one sixtieth of the table a call, and short-lived telemetry as it ends. */
 void erabi_known_tick(struct erabi_known_table *table, uint64_t now_ms);
 void erabi_known_deinit(struct erabi_known_table *table);
 

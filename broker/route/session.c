@@ -21,7 +21,7 @@ static void send_ping(const struct erabi_session_host *host, struct erabi_sessio
     session->pinged_ms = host->mono_ms(host->user);
     send_alone(session, session->wanted,
                erabi_answer_ping(host->owner, to, host->next_seq(host->user, to), host->now_ms(host->user),
-                                 ERABI_PING_ASKS, host->ready(host->user)));
+                                 ERABI_PING_ASKS, host->ready(host->user), 0));
 }
 
 struct erabi_session *erabi_session_new(const struct erabi_session_host *host, struct erabi_connection *connection,
@@ -59,6 +59,52 @@ static void bind_session(const struct erabi_session_host *host, struct erabi_ses
     host->on_bound(host->user, session);
 }
 
+/* The types that a Ping names; bits. */
+static uint64_t types_of(const Erab__V1__Ping *ping)
+{
+    uint64_t types = 0;
+    for (size_t i = 0; i < ping->n_takes; i++)
+        types |= UINT64_C(1) << ping->takes[i];
+    return types;
+}
+
+static void refuse_takes(const struct erabi_session_host *host, struct erabi_session *session,
+                         const struct erab_header *header, const struct erabi_envelope *envelope,
+                         enum erab_reason reason, const char *detail)
+{
+    uint8_t hash[ERAB_HASH_SIZE];
+    erabi_envelope_hash(envelope->header, envelope->body, hash);
+    struct erabi_answer a = {.owner = host->owner,
+                             .to = header->from,
+                             .seq = host->next_seq(host->user, header->from),
+                             .now_ms = host->now_ms(host->user),
+                             .about = header->id,
+                             .about_hash = hash,
+                             .state = ERAB_REFUSED,
+                             .reason = reason,
+                             .section = "",
+                             .detail = detail};
+    send_alone(session, ERAB_LANES_COMMAND, erabi_answer_receipt(&a));
+}
+
+/* What a Ping brings: the answer to it, and what its application takes. */
+static void answer_ping(const struct erabi_session_host *host, struct erabi_session *session,
+                        enum erab_lane_group group, uint64_t types, const struct erab_header *header,
+                        const struct erabi_envelope *envelope)
+{
+    char detail[ERABI_SESSION_DETAIL] = "";
+    enum erab_reason reason = ERAB_REASON_NONE;
+    types = group == ERAB_LANES_COMMAND ? types : 0;
+    if (group == ERAB_LANES_COMMAND && (types || !session->group))
+        reason = host->on_takes(host->user, session, types, !session->group, detail);
+    send_alone(session, group,
+               erabi_answer_ping(host->owner, header->from, host->next_seq(host->user, header->from),
+                                 host->now_ms(host->user), ERABI_PING_ANSWERS, host->ready(host->user),
+                                 reason ? 0 : types));
+    if (reason)
+        refuse_takes(host, session, header, envelope, reason, detail);
+}
+
 /* True when the Ping is good; binds on the first one. */
 static bool take_ping(const struct erabi_session_host *host, struct erabi_session *session,
                       enum erab_lane_group group, const struct erab_header *header,
@@ -72,13 +118,12 @@ static bool take_ping(const struct erabi_session_host *host, struct erabi_sessio
     const Erab__V1__Ping *ping = (const void *)body;
     bool reply = ping->has_reply && ping->reply;
     bool good = ping->protocol == 1 && reply == session->dialled;
+    uint64_t types = types_of(ping);
     erab_body_free(body);
     if (!good)
         return false;
     if (!session->dialled)
-        send_alone(session, group,
-                   erabi_answer_ping(host->owner, header->from, host->next_seq(host->user, header->from),
-                                     host->now_ms(host->user), ERABI_PING_ANSWERS, host->ready(host->user)));
+        answer_ping(host, session, group, types, header, envelope);
     if (!session->group)
         bind_session(host, session, group);
     return true;

@@ -9,6 +9,7 @@
 #define ERABI_SESSION_BIND_MS    10000u
 #define ERABI_SESSION_SILENCE_MS 60000u
 #define ERABI_SESSION_PING_MS    10000u
+#define ERABI_SESSION_DETAIL     160
 
 struct erabi_session {
     struct erabi_session *next;
@@ -21,6 +22,7 @@ struct erabi_session {
     uint64_t pinged_ms;
     bool enrolling; /* by an invitation's seed */
     unsigned refusals; /* while enrolling */
+    enum erab_reason takes_refused; /* what its last Ping asked for to take; told in the audit once */
     bool cut; /* on its way out: nothing of it is processed any more */
 };
 
@@ -32,6 +34,10 @@ struct erabi_session_host {
     uint64_t (*mono_ms)(void *user);
     bool (*ready)(void *user);
     uint64_t (*next_seq)(void *user, const char *to);
+    /* A Ping of the command connection names the types that its application takes (bits; 0: it names none). `first`: it
+     * binds the connection. NONE, or why they are not given to it. */
+    enum erab_reason (*on_takes)(void *user, struct erabi_session *session, uint64_t types, bool first,
+                                 char detail[ERABI_SESSION_DETAIL]);
     /* One envelope that is not a Ping, borrowed. */
     void (*on_envelope)(void *user, struct erabi_session *session, const struct erab_header *header,
                         const struct erabi_envelope *envelope);

@@ -1,12 +1,9 @@
-#include "route/target.h"
+#include "route/target_parts.h"
 
 #include <assert.h>
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-
-/* Bytes in a connection's own queue above which packets wait here, where they can still be dropped. */
-#define CONNECTION_BUSY 65536u
 
 static const size_t room_bytes[ERABI_QUEUE_COUNT] = {
     [ERABI_QUEUE_COMMAND] = ERABI_TARGET_COMMAND_BYTES,
@@ -29,7 +26,7 @@ enum erabi_queue_name erabi_target_queue(enum erab_type type)
     }
 }
 
-static enum erabi_queue_name queue_of(const struct erabi_delivery *delivery)
+enum erabi_queue_name erabi_delivery_queue(const struct erabi_delivery *delivery)
 {
     return erabi_target_queue(delivery->parcel->header.type);
 }
@@ -54,10 +51,9 @@ static void charge(struct erabi_queue *queue, const struct erabi_delivery *deliv
     queue->n++;
 }
 
-/* Out of its list (`list` is a queue's or the told ones'), its table and its queue's count. */
-static void take_out(struct erabi_target *target, struct erabi_deliveries *list, struct erabi_delivery *delivery)
+void erabi_target_take_out(struct erabi_target *target, struct erabi_deliveries *list, struct erabi_delivery *delivery)
 {
-    enum erabi_queue_name name = queue_of(delivery);
+    enum erabi_queue_name name = erabi_delivery_queue(delivery);
     TAILQ_REMOVE(list, delivery, place);
     delivery->list = NULL;
     if (answered(name))
@@ -88,20 +84,21 @@ static void wait_no_more(struct erabi_delivery *delivery)
     erabi_link_unref(delivery->link);
 }
 
-static void delivery_free(struct erabi_delivery *delivery)
+void erabi_delivery_free(struct erabi_delivery *delivery)
 {
     erabi_parcel_unref(delivery->parcel);
     wait_no_more(delivery);
+    free(delivery->refusal);
     free(delivery);
 }
 
-static void leave(struct erabi_target *target, struct erabi_deliveries *list, struct erabi_delivery *delivery,
-                  enum erab_reason reason)
+void erabi_target_leave(struct erabi_target *target, struct erabi_deliveries *list, struct erabi_delivery *delivery,
+                        enum erab_reason reason)
 {
-    take_out(target, list, delivery);
+    erabi_target_take_out(target, list, delivery);
     if (target->left)
         target->left(target->user, delivery, reason);
-    delivery_free(delivery);
+    erabi_delivery_free(delivery);
 }
 
 void erabi_target_init(struct erabi_target *target, const void *attachment, enum erab_interface interface,
@@ -117,8 +114,8 @@ static void free_list(struct erabi_target *target, struct erabi_deliveries *list
 {
     struct erabi_delivery *d;
     while ((d = TAILQ_FIRST(list))) {
-        take_out(target, list, d);
-        delivery_free(d);
+        erabi_target_take_out(target, list, d);
+        erabi_delivery_free(d);
     }
 }
 
@@ -130,15 +127,14 @@ void erabi_target_deinit(struct erabi_target *target)
     erabi_id_table_deinit(&target->ids, NULL);
 }
 
-/* Who is told may push into this very target, so what leaves is gathered first. */
-static void tell_dead(struct erabi_target *target, struct erabi_deliveries *dead, enum erab_reason reason)
+void erabi_target_tell_left(struct erabi_target *target, struct erabi_deliveries *dead, enum erab_reason reason)
 {
     struct erabi_delivery *d;
     while ((d = TAILQ_FIRST(dead))) {
         TAILQ_REMOVE(dead, d, place);
         if (target->left)
             target->left(target->user, d, reason);
-        delivery_free(d);
+        erabi_delivery_free(d);
     }
 }
 
@@ -152,11 +148,43 @@ void erabi_target_drop(struct erabi_target *target, bool (*which)(void *user, co
             next = TAILQ_NEXT(d, place);
             if (which && !which(user, d))
                 continue;
-            take_out(target, list, d);
+            erabi_target_take_out(target, list, d);
             TAILQ_INSERT_TAIL(&dead, d, place);
         }
     }
-    tell_dead(target, &dead, reason);
+    erabi_target_tell_left(target, &dead, reason);
+}
+
+static bool move(struct erabi_target *from, struct erabi_target *to, struct erabi_delivery *d)
+{
+    enum erabi_queue_name name = erabi_delivery_queue(d);
+    erabi_target_take_out(from, d->list, d);
+    bool good = !answered(name) || erabi_id_table_add(&to->ids, &d->entry) == 0;
+    if (!good) {
+        to = from;
+        erabi_id_table_add(&from->ids, &d->entry); /* it has just left this table: there is room */
+    }
+    d->target = to;
+    d->sent_ms = 0;
+    d->list = &to->queues[name].list;
+    TAILQ_INSERT_TAIL(d->list, d, place);
+    charge(&to->queues[name], d);
+    return good;
+}
+
+size_t erabi_target_move(struct erabi_target *target,
+                         struct erabi_target *(*whither)(void *user, const struct erabi_delivery *delivery), void *user)
+{
+    size_t n = 0;
+    for (int i = 0; i < ERABI_QUEUE_COUNT; i++) {
+        size_t left = target->queues[i].n; /* one that could not go stands behind the others, and is not tried again */
+        for (struct erabi_delivery *d = TAILQ_FIRST(&target->queues[i].list), *next; d && left; d = next, left--) {
+            next = TAILQ_NEXT(d, place);
+            struct erabi_target *to = whither(user, d);
+            n += to && to != target && move(target, to, d);
+        }
+    }
+    return n;
 }
 
 struct erabi_connection *erabi_target_bind(struct erabi_target *target, enum erab_lane_group group,
@@ -166,10 +194,9 @@ struct erabi_connection *erabi_target_bind(struct erabi_target *target, enum era
     struct erabi_delivery *d;
     target->connection[group] = connection;
     if (group == ERAB_LANES_COMMAND) {
-        TAILQ_FOREACH(d, &target->queues[ERABI_QUEUE_COMMAND].list, place)
-            d->sent_ms = 0;
-        TAILQ_FOREACH(d, &target->queues[ERABI_QUEUE_CONTROL].list, place)
-            d->sent_ms = 0;
+        for (int i = ERABI_QUEUE_COMMAND; i <= ERABI_QUEUE_CONTROL; i++)
+            TAILQ_FOREACH(d, &target->queues[i].list, place)
+                d->sent_ms = d->tries = 0;
         while ((d = TAILQ_LAST(&target->told, erabi_deliveries))) {
             TAILQ_REMOVE(&target->told, d, place);
             d->sent_ms = 0;
@@ -223,7 +250,7 @@ static bool make_room(struct erabi_target *target, enum erabi_queue_name name, s
     struct erabi_deliveries *list = name == ERABI_QUEUE_RECEIPT ? &target->told : &queue->list;
     enum erab_reason reason = name == ERABI_QUEUE_RECEIPT ? ERAB_REASON_NONE : ERAB_REASON_QUEUE_FULL;
     while (!answered(name) && !has_room(queue, name, size) && !TAILQ_EMPTY(list))
-        leave(target, list, TAILQ_FIRST(list), reason);
+        erabi_target_leave(target, list, TAILQ_FIRST(list), reason);
     return has_room(queue, name, size);
 }
 
@@ -255,6 +282,7 @@ int erabi_target_push_link(struct erabi_target *target, struct erabi_parcel *par
     delivery->party = party;
     delivery->row = row;
     delivery->target = target;
+    delivery->written = how == ERABI_PUSH_RESTORED;
     delivery->list = &target->queues[name].list;
     wait_for(delivery, link);
     TAILQ_INSERT_TAIL(delivery->list, delivery, place);
@@ -262,30 +290,39 @@ int erabi_target_push_link(struct erabi_target *target, struct erabi_parcel *par
     return 0;
 }
 
-int erabi_target_ack(struct erabi_target *target, const uint8_t id[ERAB_ID_SIZE], uint32_t party, const uint8_t *hash,
-                     int64_t *row)
+static struct erabi_delivery *find(const struct erabi_target *target, const uint8_t id[ERAB_ID_SIZE], uint32_t party)
 {
     uint8_t key[ERAB_ID_SIZE];
     key_of(id, party, key);
     for (struct erabi_id_entry *e = erabi_id_table_find(&target->ids, key); e; e = e->next) {
         struct erabi_delivery *d = (struct erabi_delivery *)e; /* entry is the first member */
-        if (d->party != party || memcmp(d->parcel->header.id, id, ERAB_ID_SIZE) != 0)
-            continue;
-        if (hash && memcmp(d->parcel->hash, hash, ERAB_HASH_SIZE) != 0)
-            return 0;
-        *row = d->row;
-        take_out(target, &target->queues[queue_of(d)].list, d);
-        if (target->gate)
-            target->gate->answered(target->gate->user, d);
-        delivery_free(d);
-        return 1;
+        if (d->party == party && memcmp(d->parcel->header.id, id, ERAB_ID_SIZE) == 0)
+            return d;
     }
-    return 0;
+    return NULL;
 }
 
-static bool denied(const struct erabi_delivery *delivery)
+int erabi_target_ack(struct erabi_target *target, const uint8_t id[ERAB_ID_SIZE], uint32_t party, const uint8_t *hash,
+                     int64_t *row)
 {
-    return erabi_link_is_open(delivery->link) && delivery->parcel->header.type != ERAB_BREAKER_NOTICE;
+    struct erabi_delivery *d = find(target, id, party);
+    if (!d || (hash && memcmp(d->parcel->hash, hash, ERAB_HASH_SIZE) != 0))
+        return 0;
+    *row = d->row;
+    erabi_target_take_out(target, d->list, d);
+    if (target->gate)
+        target->gate->answered(target->gate->user, d);
+    erabi_delivery_free(d);
+    return 1;
+}
+
+int erabi_target_supersede(struct erabi_target *target, const uint8_t id[ERAB_ID_SIZE], uint32_t party)
+{
+    struct erabi_delivery *d = find(target, id, party);
+    if (!d || d->written)
+        return 0;
+    erabi_target_leave(target, d->list, d, ERAB_REASON_SUPERSEDED);
+    return 1;
 }
 
 void erabi_target_take_link(struct erabi_link *link, struct erabi_deliveries *taken)
@@ -293,7 +330,7 @@ void erabi_target_take_link(struct erabi_link *link, struct erabi_deliveries *ta
     for (struct erabi_delivery *d = link->waiting; d; d = d->link_next) {
         if (!d->list) /* somebody is being told of it right now */
             continue;
-        take_out(d->target, d->list, d);
+        erabi_target_take_out(d->target, d->list, d);
         TAILQ_INSERT_TAIL(taken, d, place);
     }
 }
@@ -307,135 +344,6 @@ void erabi_target_tell(struct erabi_deliveries *taken, void (*each)(void *user, 
         TAILQ_REMOVE(taken, d, place);
         if (each)
             each(user, d);
-        delivery_free(d);
+        erabi_delivery_free(d);
     }
-}
-
-struct packet {
-    struct erabi_deliveries dead; /* what an open link holds back */
-    struct erabi_writer w;
-    uint8_t bytes[ERABI_PACKET_MAX];
-    size_t n;
-};
-
-static void packet_begin(struct packet *packet, enum erab_lane_group group)
-{
-    packet->w = erabi_writer(packet->bytes, sizeof(packet->bytes));
-    packet->n = 0;
-    erabi_packet_begin(&packet->w, group);
-}
-
-/* Sends what is in the packet and begins a new one; false when the connection takes no more. */
-static bool packet_flush(struct packet *packet, enum erab_lane_group group, struct erabi_connection *connection)
-{
-    if (packet->n == 0)
-        return true;
-    if (erabi_connection_send(connection, packet->bytes, packet->w.used) < 0)
-        return false;
-    packet_begin(packet, group);
-    return true;
-}
-
-static bool packet_take(struct packet *packet, enum erab_lane_group group, struct erabi_connection *connection,
-                        const struct erabi_parcel *parcel)
-{
-    if (packet->n < ERABI_ENVELOPES_MAX && erabi_packet_add(&packet->w, &parcel->envelope) == 0) {
-        packet->n++;
-        return true;
-    }
-    if (!packet_flush(packet, group, connection) || erabi_packet_add(&packet->w, &parcel->envelope) < 0)
-        return false;
-    packet->n = 1;
-    return erabi_connection_queued(connection) < CONNECTION_BUSY;
-}
-
-/* What becomes of a message that was just written: commands and control messages wait for their answer. */
-static void written(struct erabi_target *target, struct erabi_delivery *d, uint64_t mono_ms)
-{
-    enum erabi_queue_name name = queue_of(d);
-    d->sent_ms = mono_ms ? mono_ms : 1;
-    if (name == ERABI_QUEUE_RECEIPT) {
-        TAILQ_REMOVE(&target->queues[name].list, d, place);
-        TAILQ_INSERT_TAIL(&target->told, d, place);
-        d->list = &target->told;
-    } else if (name == ERABI_QUEUE_TELEMETRY || (d->parcel->header.type == ERAB_PARTY_CARD && d->row == 0)) {
-        take_out(target, &target->queues[name].list, d);
-        delivery_free(d);
-    }
-}
-
-/* Fills packets from one queue, with at most `window` of it sent and unanswered. */
-static void fill(struct erabi_target *target, enum erabi_queue_name name, enum erab_lane_group group,
-                 struct packet *packet, size_t window, uint64_t mono_ms, uint64_t now_ms)
-{
-    struct erabi_connection *connection = target->connection[group];
-    size_t flying = 0;
-    for (struct erabi_delivery *d = TAILQ_FIRST(&target->queues[name].list), *next; d && flying < window; d = next) {
-        next = TAILQ_NEXT(d, place);
-        if (denied(d)) {
-            take_out(target, d->list, d);
-            TAILQ_INSERT_TAIL(&packet->dead, d, place);
-            continue;
-        }
-        bool due = d->sent_ms == 0 && d->parcel->header.expires_at_ms > now_ms;
-        if (due && !packet_take(packet, group, connection, d->parcel))
-            break;
-        flying += d->sent_ms != 0 || due;
-        if (due)
-            written(target, d, mono_ms);
-    }
-}
-
-void erabi_target_pump(struct erabi_target *target, uint64_t mono_ms, uint64_t now_ms)
-{
-    struct packet packet;
-    TAILQ_INIT(&packet.dead);
-    const struct erabi_queue *queues = target->queues;
-    struct erabi_connection *command = target->connection[ERAB_LANES_COMMAND];
-    if (command &&
-        (queues[ERABI_QUEUE_COMMAND].n || queues[ERABI_QUEUE_CONTROL].n || queues[ERABI_QUEUE_RECEIPT].n) &&
-        erabi_connection_queued(command) < CONNECTION_BUSY) {
-        enum erab_lane_group group = ERAB_LANES_COMMAND;
-        packet_begin(&packet, group);
-        fill(target, ERABI_QUEUE_COMMAND, group, &packet, ERABI_TARGET_COMMAND_WINDOW, mono_ms, now_ms);
-        fill(target, ERABI_QUEUE_RECEIPT, group, &packet, ERABI_ENVELOPES_MAX * 16, mono_ms, now_ms);
-        fill(target, ERABI_QUEUE_CONTROL, group, &packet, ERABI_TARGET_CONTROL_WINDOW, mono_ms, now_ms);
-        packet_flush(&packet, group, command);
-    }
-    struct erabi_connection *telemetry = target->connection[ERAB_LANES_TELEMETRY];
-    if (telemetry && queues[ERABI_QUEUE_TELEMETRY].n && erabi_connection_queued(telemetry) < CONNECTION_BUSY) {
-        packet_begin(&packet, ERAB_LANES_TELEMETRY);
-        fill(target, ERABI_QUEUE_TELEMETRY, ERAB_LANES_TELEMETRY, &packet, ERABI_ENVELOPES_MAX * 16, mono_ms, now_ms);
-        packet_flush(&packet, ERAB_LANES_TELEMETRY, telemetry);
-    }
-    erabi_target_tell(&packet.dead, target->gate ? target->gate->denied : NULL, target->gate ? target->gate->user : NULL);
-}
-
-static void tick_queue(struct erabi_target *target, enum erabi_queue_name name, struct erabi_deliveries *dead,
-                       uint64_t mono_ms, uint64_t now_ms)
-{
-    struct erabi_deliveries *list = &target->queues[name].list;
-    for (struct erabi_delivery *d = TAILQ_FIRST(list), *next; d; d = next) {
-        next = TAILQ_NEXT(d, place);
-        if (d->parcel->header.expires_at_ms <= now_ms) {
-            take_out(target, list, d);
-            TAILQ_INSERT_TAIL(dead, d, place);
-        } else if (d->sent_ms && mono_ms - d->sent_ms > ERABI_TARGET_RETRY_MS) {
-            d->sent_ms = 0;
-        }
-    }
-}
-
-void erabi_target_tick(struct erabi_target *target, uint64_t mono_ms, uint64_t now_ms)
-{
-    struct erabi_deliveries dead = TAILQ_HEAD_INITIALIZER(dead);
-    for (int i = 0; i < ERABI_QUEUE_COUNT; i++)
-        tick_queue(target, (enum erabi_queue_name)i, &dead, mono_ms, now_ms);
-    tell_dead(target, &dead, ERAB_REASON_EXPIRED);
-    /* Oldest first; on a dead connection they wait here for the next one. */
-    struct erabi_delivery *d;
-    while ((d = TAILQ_FIRST(&target->told)) && mono_ms - d->sent_ms > ERABI_TARGET_RECEIPT_KEEP_MS &&
-           (target->connection[ERAB_LANES_COMMAND] || d->parcel->header.expires_at_ms <= now_ms))
-        leave(target, &target->told, d, ERAB_REASON_NONE);
-    erabi_target_pump(target, mono_ms, now_ms);
 }

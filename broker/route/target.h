@@ -21,8 +21,10 @@
 /* Sent and not yet answered. */
 #define ERABI_TARGET_COMMAND_WINDOW 256u
 #define ERABI_TARGET_CONTROL_WINDOW 64u
-/* An answer that does not come within this time makes us send the same bytes again. */
-#define ERABI_TARGET_RETRY_MS 5000u
+/* An answer that does not come within this time makes us send the same bytes again, and once more after twice the time
+ * each, up to the longest. A new connection begins anew. */
+#define ERABI_TARGET_RETRY_MS     5000u
+#define ERABI_TARGET_RETRY_MAX_MS 60000u
 /* Receipts are never answered: they are kept this long after they were written, and written again when the
  * connection is replaced meanwhile. Longer than a heartbeat needs to find a dead connection. */
 #define ERABI_TARGET_RECEIPT_KEEP_MS 20000u
@@ -49,6 +51,9 @@ struct erabi_delivery {
     uint32_t party;   /* index: to whom */
     int64_t row;      /* of the journal's outbox, 0 for what is not stored */
     uint64_t sent_ms; /* monotonic, 0 = not on this connection yet */
+    unsigned tries;   /* on this connection */
+    bool written;     /* on any connection, or perhaps before a restart: the recipient may have it */
+    void *refusal;    /* of the gate, heap; freed with the delivery */
 };
 
 struct erabi_queue {
@@ -61,11 +66,16 @@ struct erabi_queue {
  * was told), EXPIRED, QUEUE_FULL (telemetry shed for newer), or what erabi_target_drop was given. */
 typedef void (*erabi_left_fn)(void *user, struct erabi_delivery *delivery, enum erab_reason reason);
 
-/* Who hears what became of deliveries at their link's breaker. */
+/* Who hears what became of deliveries at their link's breaker, and says whether they may leave. */
 struct erabi_target_gate {
     void *user;
     void (*denied)(void *user, struct erabi_delivery *delivery);   /* its link is open: it is not sent, but freed */
     void (*answered)(void *user, struct erabi_delivery *delivery); /* the recipient has answered */
+    /* Whether anybody asks before deliveries leave (NULL: nobody); then `leaves` is called for each that is about to,
+     * the first time, receipts and what has no link excepted. False: it does not, `refused` is told, it is freed. */
+    bool (*asks)(void *user);
+    bool (*leaves)(void *user, struct erabi_delivery *delivery);
+    void (*refused)(void *user, struct erabi_delivery *delivery);
 };
 
 struct erabi_target {
@@ -83,6 +93,8 @@ struct erabi_target {
     uint64_t shed;
     enum erab_reason shed_reason;
     uint32_t shed_party; /* whose it was */
+    bool says;           /* its application has said what it takes (takers.c) ... */
+    uint64_t takes;      /* ... and was given this: bits 1 << enum erab_type */
     void *gone;          /* the caller's, for a target whose attachment has ended; NULL at first */
 };
 
@@ -127,6 +139,13 @@ void erabi_target_tell(struct erabi_deliveries *taken, void (*each)(void *user, 
  * `hash` (may be NULL) is that of other bytes. */
 int erabi_target_ack(struct erabi_target *target, const uint8_t id[ERAB_ID_SIZE], uint32_t party, const uint8_t *hash,
                      int64_t *row);
+/* What waits here goes over to the target that `whither` names for it (NULL: it stays), in its order and
+ * whatever the room there: it was accepted. How many went. */
+size_t erabi_target_move(struct erabi_target *target,
+                         struct erabi_target *(*whither)(void *user, const struct erabi_delivery *delivery), void *user);
+/* Something newer has taken its place: when it was never written for this party, it leaves with SUPERSEDED and 1 is
+ * returned. 0: it is not here, or the recipient may have it already and is waited for. */
+int erabi_target_supersede(struct erabi_target *target, const uint8_t id[ERAB_ID_SIZE], uint32_t party);
 /* Fills packets while the connections take them. */
 void erabi_target_pump(struct erabi_target *target, uint64_t mono_ms, uint64_t now_ms);
 /* Once a second: what has expired leaves, what was not answered is due again. */

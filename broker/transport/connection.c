@@ -173,7 +173,7 @@ static uint64_t earlier(uint64_t a, uint64_t b)
 static void arm(struct erabi_connection *c)
 {
     const struct erabi_transport_limits *l = &c->transport->limits;
-    uint64_t now = now_of(c), due = earlier(c->end_ms, c->sent_ms + l->heartbeat_ms);
+    uint64_t now = now_of(c), due = earlier(c->end_ms, c->pinged_ms + l->heartbeat_ms);
     if (c->reading)
         due = earlier(due, c->heard_ms + l->heartbeat_timeout_ms);
     if (c->throttled)
@@ -207,7 +207,7 @@ static void up(struct erabi_connection *c)
     uint64_t age = (uint64_t)t->limits.connection_age_s * 1000;
     c->state = ERABI_UP;
     c->opened = c->known = true;
-    c->opened_ms = c->heard_ms = c->sent_ms = c->tokens_ms = now_of(c);
+    c->opened_ms = c->heard_ms = c->pinged_ms = c->tokens_ms = now_of(c);
     c->end_ms = c->opened_ms + age - age / 10 * randombytes_uniform(1000) / 1000; /* not all at once */
     c->tokens = (int64_t)t->limits.bytes_per_second * 2;
     erabi_zmtp_opened(&c->zmtp);
@@ -390,13 +390,13 @@ static void on_timer(uv_timer_t *timer)
         erabi_connection_end(c, ERAB_REASON_HEARTBEAT_LOST, "nothing heard", true);
         return;
     }
-    if (now - c->sent_ms >= l->heartbeat_ms) {
+    /* Also where packets go out all the time: one that only listens is heard by its answers to these alone. */
+    if (now - c->pinged_ms >= l->heartbeat_ms) {
         size_t size = erabi_curve_sealed_size(7);
         struct erabi_writer w = erabi_connection_reserve(c, size);
-        if (!w.bad && erabi_connection_queued(c) == 0 &&
-            erabi_curve_ping(&c->curve, &w, l->heartbeat_timeout_ms) == 0)
+        if (!w.bad && erabi_curve_ping(&c->curve, &w, l->heartbeat_timeout_ms) == 0)
             erabi_connection_commit(c, &w);
-        c->sent_ms = now; /* a queue that does not move needs no PING behind it */
+        c->pinged_ms = now;
     }
     if (c->throttled)
         meter(c, 0);

@@ -168,7 +168,7 @@ struct erabi_connection {
     size_t out_size, out_used;
     struct erabi_zmtp zmtp;
     struct erabi_curve curve;
-    uint64_t opened_ms, heard_ms, sent_ms, end_ms; /* end: handshake deadline, then age */
+    uint64_t opened_ms, heard_ms, pinged_ms, end_ms; /* end: handshake deadline, then age */
     uint64_t tokens_ms;
     int64_t tokens; /* bytes this peer may still send; below zero reading waits */
     const char *detail;

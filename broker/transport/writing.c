@@ -49,7 +49,6 @@ void erabi_connection_commit(struct erabi_connection *c, const struct erabi_writ
     if (w->bad || w->used == 0)
         return;
     c->out_used += w->used;
-    c->sent_ms = uv_now(c->transport->loop);
     c->transport->stats.bytes_out += w->used;
     erabi_transport_dirty(c->transport, c);
 }

@@ -9,25 +9,31 @@
 #include <string.h>
 
 #include <erab/adapter.h>
+#include <erab/privacy.h>
 
 struct template {
     erab_self *self;
     const struct erab_host *host;
     const char *gateway; /* who is told how the device is */
+    uint32_t allowed;    /* categories of data that may be told */
     uint64_t report_ms;
     double limit_w;
     erab_timer *report, *end;
+    bool registered;
     double power_w; /* what the device does now */
 };
+
+static const char *const masks[] = {"r1", "r2", "r3", "r4", "r5", "internal", NULL};
 
 static const struct erab_option options[] = {
     {"gateway", ERAB_OPTION_TEXT, 0, "gateway", 1, ERAB_PARTY_MAX, NULL, "party that device states are sent to"},
     {"report_s", ERAB_OPTION_INTEGER, 0, "10", 1, 3600, NULL, "seconds between two device states"},
     {"limit_w", ERAB_OPTION_INTEGER, 0, "3000", 1, 100000, NULL, "largest power that the device takes or gives"},
+    {"masked_for", ERAB_OPTION_TEXT, 0, "r5", 0, 0, masks, "interface whose privacy table holds for what is told"},
     {NULL, ERAB_OPTION_TEXT, 0, NULL, 0, 0, NULL, NULL},
 };
 
-enum { GATEWAY, REPORT_S, LIMIT_W }; /* the host gives the values in the table's order */
+enum { GATEWAY, REPORT_S, LIMIT_W, MASKED_FOR }; /* the host gives the values in the table's order */
 
 static int check(const struct erab_config *config, struct erab_error *error)
 {
@@ -47,6 +53,7 @@ static int init(void *instance, erab_self *self, const struct erab_host *host, c
     t->gateway = config->values[GATEWAY].text;
     t->report_ms = (uint64_t)config->values[REPORT_S].integer * 1000u;
     t->limit_w = (double)config->values[LIMIT_W].integer;
+    t->allowed = erab_privacy_allowed(erab_interface_from_name(config->values[MASKED_FOR].text));
     return 0;
 }
 
@@ -65,10 +72,43 @@ static void disarm(struct template *t, erab_timer **timer)
     *timer = NULL;
 }
 
+/* Everything that is told goes through here: what may not be told is left out before the host signs it, for nobody on
+ * the way may take it out; and where a number that is needed may not be told, nothing is. */
+static void publish(struct template *t, enum erab_type type, enum erab_category category, ProtobufCMessage *body)
+{
+    char text[160];
+    const char *field = "";
+    uint8_t id[ERAB_ID_SIZE];
+    const struct erab_outgoing_message m = {.size = sizeof m,
+                                            .type = type,
+                                            .category = category,
+                                            .from = t->host->parties(t->self)[0],
+                                            .to = t->gateway,
+                                            .body = body};
+    if (erab_privacy_mask(body, category, t->allowed, 0, &field) < 0)
+        snprintf(text, sizeof text, "%s is not sent: its %s may not be told", erab_type_name(type), field);
+    else if (t->host->publish(t->self, &m, id))
+        snprintf(text, sizeof text, "%s could not be sent", erab_type_name(type));
+    else
+        return;
+    t->host->log(t->self, ERAB_LOG_WARNING, text);
+}
+
+static void publish_registration(struct template *t)
+{
+    Erab__V1__Registration body = ERAB__V1__REGISTRATION__INIT;
+    body.resource = (char *)t->host->parties(t->self)[0];
+    body.kind = "storage-battery";
+    body.maker = "template";
+    body.serial = "T-0001"; /* tells of one home: on R5 it may, further up it may not */
+    body.has_up_kw = body.has_down_kw = true;
+    body.up_kw = body.down_kw = t->limit_w / 1000.0;
+    publish(t, ERAB_REGISTRATION, ERAB_OPERATION, &body.base);
+}
+
 static void publish_telemetry(struct template *t)
 {
     const char *party = t->host->parties(t->self)[0];
-    uint8_t id[ERAB_ID_SIZE];
     Erab__V1__TelemetryPoint point = ERAB__V1__TELEMETRY_POINT__INIT, *points[] = {&point};
     Erab__V1__Telemetry body = ERAB__V1__TELEMETRY__INIT;
     point.resource = (char *)party;
@@ -77,20 +117,16 @@ static void publish_telemetry(struct template *t)
     point.value = t->power_w / 1000.0;
     body.n_point = 1;
     body.point = points;
-    const struct erab_outgoing_message m = {.size = sizeof m,
-                                            .type = ERAB_TELEMETRY,
-                                            .category = ERAB_SENSOR_HOME,
-                                            .from = party,
-                                            .to = t->gateway,
-                                            .body = &body.base};
-    if (t->host->publish(t->self, &m, id))
-        t->host->log(t->self, ERAB_LOG_WARNING, "telemetry could not be sent");
+    publish(t, ERAB_TELEMETRY, ERAB_SENSOR_HOME, &body.base);
 }
 
 static void on_report(void *arg)
 {
     struct template *t = arg;
     disarm(t, &t->report);
+    if (!t->registered)
+        publish_registration(t);
+    t->registered = true;
     publish_telemetry(t);
     t->report = t->host->timer(t->self, t->report_ms, on_report, t);
 }

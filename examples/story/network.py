@@ -12,6 +12,13 @@ import time
 import yaml
 
 
+def loopback():
+    """An address of loopback that no other process's brokers listen on: one that restarts finds its port free, whatever
+    runs beside it."""
+    pid = os.getpid()
+    return f"127.{64 + (pid >> 16) % 64}.{pid >> 8 & 255}.{pid & 255}"
+
+
 class Failed(Exception):
     """A process did not do what it should; the text says which and what it printed."""
 
@@ -143,7 +150,7 @@ class Broker:
 
     def listen(self, interface):
         name = f"{self.owner}.{interface}"
-        self.config["listeners"].append({"interface": interface, "endpoint": "tcp://127.0.0.1:0",
+        self.config["listeners"].append({"interface": interface, "endpoint": f"tcp://{self.network.address}:0",
                                          "key_file": self.network.keys.path(name)})
 
     def party(self, party, role, firm, kind="self", represented_by=None, **attachment):
@@ -231,6 +238,7 @@ class Network:
         self.folder = folder
         self.build = build
         self.source = source
+        self.address = loopback()
         self.erab = os.path.join(build, "cli/erab")
         self.erabd = os.path.join(build, "broker/erabd")
         # Any other host of the broker that takes -c FILE.

@@ -16,7 +16,7 @@ struct rule {
     char peer[WORDS_MAX + 1];
     uint64_t types; /* bits; 0: all but receipts */
     enum erab_interface interface; /* NONE: any */
-    bool out;       /* counts what is sent to the party, else what it sends */
+    enum direction { IN, OUT, LEAVING } direction; /* what the party sends; what is sent to it; what leaves to it */
     double rate, burst, bytes, bytes_burst; /* a second; 0: no limit */
 };
 
@@ -84,8 +84,8 @@ static const char *take(void *user, const char *name, const char *value)
         return r->interface ? NULL : "no interface";
     }
     if (strcmp(name, "direction") == 0) {
-        r->out = strcmp(value, "out") == 0;
-        return r->out || strcmp(value, "in") == 0 ? NULL : "must be in or out";
+        r->direction = strcmp(value, "out") == 0 ? OUT : strcmp(value, "leaving") == 0 ? LEAVING : IN;
+        return r->direction != IN || strcmp(value, "in") == 0 ? NULL : "must be in, out or leaving";
     }
     return "known are peer type lane interface direction rate burst bytes bytes_burst";
 }
@@ -185,27 +185,60 @@ static bool applies(const struct rule *r, const struct erab_policy_request *requ
     return (r->interface == ERAB_IF_NONE || r->interface == request->interface) && words_match(r->peer, party);
 }
 
+/* Takes it out of the budget of rule i, unless that is spent. */
+static bool spend(struct quota *q, uint32_t i, const struct erab_policy_request *request, const char *party)
+{
+    const struct rule *r = &q->rules[i];
+    struct bucket *b = bucket_of(q, i, party, request->now_ms);
+    if (b)
+        refill(b, r, request->now_ms);
+    if (!b || (r->rate > 0 && b->messages < 1) || (r->bytes > 0 && b->bytes < request->body_size))
+        return false;
+    b->messages -= r->rate > 0 ? 1 : 0;
+    b->bytes -= r->bytes > 0 ? request->body_size : 0;
+    return true;
+}
+
+static void deny(struct erab_verdict *verdict)
+{
+    verdict->vote = ERAB_DENY;
+    verdict->reason = ERAB_REASON_QUOTA;
+    verdict->section = "3.3";
+    verdict->detail = "over the budget of messages or bytes";
+}
+
+/* Each message comes by here once for each recipient. */
+static void decide_leaving(struct quota *q, const struct erab_policy_request *request, struct erab_verdict *verdict)
+{
+    for (uint32_t i = 0; i < q->n_rules; i++) {
+        if (q->rules[i].direction != LEAVING || !applies(&q->rules[i], request, request->to))
+            continue;
+        if (!spend(q, i, request, request->to)) {
+            deny(verdict);
+            return;
+        }
+    }
+}
+
 static void decide(void *instance, erab_call call, const struct erab_policy_request *request,
                    struct erab_verdict *verdict)
 {
     struct quota *q = instance;
+    if (request->stage == ERAB_STAGE_EGRESS) {
+        decide_leaving(q, request, verdict);
+        return;
+    }
     struct erabi_slice id = {request->header->id, ERAB_ID_SIZE}, last = {q->last_id, ERAB_ID_SIZE};
     bool again = q->has_last && erabi_slice_equal(id, last) && strcmp(q->last_to, request->to) != 0;
     bool denied = again && q->last_denied;
     for (uint32_t i = 0; i < q->n_rules && !denied; i++) {
         const struct rule *r = &q->rules[i];
-        const char *party = r->out ? request->to : request->from;
-        if ((again && !r->out) || !applies(r, request, party))
+        const char *party = r->direction == OUT ? request->to : request->from;
+        if (r->direction == LEAVING || (again && r->direction == IN) || !applies(r, request, party))
             continue;
-        struct bucket *b = bucket_of(q, i, party, request->now_ms);
-        if (b)
-            refill(b, r, request->now_ms);
-        if (!b || (r->rate > 0 && b->messages < 1) || (r->bytes > 0 && b->bytes < request->body_size)) {
+        if (!spend(q, i, request, party)) {
             denied = true;
-            q->last_denied = !r->out; /* one full member is no reason to refuse the others */
-        } else {
-            b->messages -= r->rate > 0 ? 1 : 0;
-            b->bytes -= r->bytes > 0 ? request->body_size : 0;
+            q->last_denied = r->direction == IN; /* one full member is no reason to refuse the others */
         }
     }
     if (!again) {
@@ -214,12 +247,8 @@ static void decide(void *instance, erab_call call, const struct erab_policy_requ
         q->last_denied = q->last_denied && denied;
     }
     q->has_last = true;
-    if (!denied)
-        return;
-    verdict->vote = ERAB_DENY;
-    verdict->reason = ERAB_REASON_QUOTA;
-    verdict->section = "3.3";
-    verdict->detail = "over the budget of messages or bytes";
+    if (denied)
+        deny(verdict);
 }
 
 static void fini(void *instance)
@@ -236,7 +265,7 @@ const struct erab_policy erab_policy_quota = {
     .name = "quota",
     .version = "1",
     .vendor = "erab-broker",
-    .stages = ERAB_STAGE_INGRESS,
+    .stages = ERAB_STAGE_INGRESS | ERAB_STAGE_EGRESS,
     .options = options,
     .instance_size = sizeof(struct quota),
     .check = check,

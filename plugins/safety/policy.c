@@ -338,6 +338,18 @@ static void decide(void *instance, erab_call call, const struct erab_policy_requ
             remember(s, i, &o);
 }
 
+/* After a restart: without it the first order could jump its ramp. */
+static void recall(void *instance, const struct erab_policy_request *request)
+{
+    struct safety *s = instance;
+    struct order o;
+    if (!read_order(request, &o) || request->header->exercise)
+        return;
+    for (uint32_t i = 0; i < s->n_rules; i++)
+        if (looks_back(&s->rules[i]) && about(&s->rules[i], &o))
+            remember(s, i, &o);
+}
+
 static void fini(void *instance)
 {
     struct safety *s = instance;
@@ -360,4 +372,5 @@ const struct erab_policy erab_policy_safety = {
     .init = init,
     .decide = decide,
     .fini = fini,
+    .recall = recall,
 };

@@ -8,7 +8,7 @@ erab_packages=(
   libxml2-dev libcurl4-openssl-dev libseccomp-dev libcmocka-dev
   protobuf-c-compiler protobuf-compiler python3-protobuf
   python3 python3-zmq python3-nacl python3-lxml python3-yaml
-  libxml2-utils openssl universal-ctags clang llvm libclang-rt-14-dev valgrind iproute2
+  libxml2-utils openssl universal-ctags clang llvm libclang-rt-14-dev valgrind iproute2 zsh fish
 )
 
 # Packages of the list that are not installed, one a line. A node or npm from elsewhere is kept: Debian's npm
@@ -21,6 +21,9 @@ erab_missing_packages() {
   command -v node >/dev/null 2>&1 || echo nodejs
   command -v npm >/dev/null 2>&1 || echo npm
 }
+
+# Besides, for scripts/bench: the peers it measures against, and what draws its plots.
+erab_bench_packages=(nats-server mosquitto libssl-dev python3-matplotlib)
 
 erab_install_packages() {
   local missing=() root=()
@@ -66,6 +69,20 @@ erab_setup() {
     return 1
   fi
   erab_install_packages && erab_install_npm "$top"
+}
+
+# Installing a server must not start it: while apt-get runs, Debian's policy-rc.d says no, unless there is one already.
+erab_setup_bench() {
+  local policy=/usr/sbin/policy-rc.d made=0 result=0 as=()
+  erab_packages+=("${erab_bench_packages[@]}")
+  [ -n "$(erab_missing_packages)" ] || return 0
+  [ "$(id -u)" -eq 0 ] || as=(sudo)
+  if [ ! -e "$policy" ]; then
+    printf '#!/bin/sh\nexit 101\n' | "${as[@]}" tee "$policy" >/dev/null && "${as[@]}" chmod 755 "$policy" && made=1
+  fi
+  erab_install_packages || result=1
+  [ "$made" -eq 0 ] || "${as[@]}" rm -f "$policy"
+  return "$result"
 }
 
 if [ "${BASH_SOURCE[0]}" = "$0" ]; then

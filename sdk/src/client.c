@@ -16,7 +16,6 @@
 #include "client_internal.h"
 
 #define LIFETIME_MS      60000u
-#define PING_LIFETIME_MS 30000u
 /* Zero-copy receive keeps whole read buffers alive behind small messages; honoured by 4.3.4, absent from
  * Debian's zmq.h. */
 #define CONTEXT_ZERO_COPY_RECV 10
@@ -55,6 +54,9 @@ static int copy_options(struct erab_client *c, const struct erab_client_options 
     c->options.command_bytes = o->command_bytes ? o->command_bytes : 1u << 20;
     c->options.telemetry_bytes = o->telemetry_bytes ? o->telemetry_bytes : 1u << 20;
     c->options.ping_ms = o->ping_ms ? o->ping_ms : 10000;
+    for (size_t i = 0; i < c->options.n_takes; i++)
+        c->takes[i] = (Erab__V1__MessageType)c->options.takes[i];
+    c->options.takes = NULL;
     c->options.identity = NULL;
     c->options.trusted = NULL;
     c->options.callbacks = NULL;
@@ -90,6 +92,8 @@ static int open_all(struct erab_client *c)
         if (!r)
             r = erabi_link_open(&c->links[i]);
     }
+    if (!r && c->options.seen_file)
+        r = erabi_seen_open(c, erabi_take(c->options.seen_file));
     return r;
 }
 
@@ -102,7 +106,7 @@ static bool options_valid(const struct erab_client_options *o)
         return false;
     if (o->sign && sodium_is_zero(o->identity->sign_secret, ERAB_SIGN_SECRET))
         return false;
-    return erab_party_valid(o->identity->party) && erab_party_valid(o->hub);
+    return erabi_takes_valid(o) && erab_party_valid(o->identity->party) && erab_party_valid(o->hub);
 }
 
 int erab_client_new(struct erab_client **out, const struct erab_client_options *options)
@@ -151,6 +155,7 @@ void erab_client_free(struct erab_client *c)
     erabi_queue_deinit(c);
     for (unsigned i = 0; i < CLIENT_LINKS; i++)
         free(c->dedup[i].entries);
+    erabi_seen_close(c);
     erabi_closep(&c->epoll);
     erabi_closep(&c->timer);
     erabi_closep(&c->kick);
@@ -292,38 +297,8 @@ int erab_client_send(struct erab_client *c, const struct erab_outgoing *m, uint8
     return 0;
 }
 
-int erabi_client_ping(struct link *link)
-{
-    struct erab_client *c = link->client;
-    Erab__V1__Ping body = ERAB__V1__PING__INIT;
-    body.protocol = 1;
-    body.software = c->software;
-    uint64_t now = erabi_client_now(c);
-    struct erab_header h = {.type = ERAB_PING,
-                            .category = ERAB_OPERATION,
-                            .issued_at_ms = now,
-                            .expires_at_ms = now + PING_LIFETIME_MS,
-                            .version = 1};
-    erabi_copy_text(h.from, sizeof h.from, c->identity.party);
-    erabi_copy_text(h.to, sizeof h.to, c->options.hub);
-    struct item *item;
-    int r = erabi_client_build(c, &h, &body.base, NULL, &item);
-    if (r)
-        return r;
-    struct erabi_writer w = erabi_writer(c->packet, sizeof c->packet);
-    const struct erabi_envelope e = {.header = erabi_slice(item->data, item->header_size),
-                                     .body = erabi_slice(item->data + item->header_size, item->body_size)};
-    r = erabi_packet_begin(&w, link->group);
-    if (!r)
-        r = erabi_packet_add(&w, &e);
-    if (!r)
-        r = erabi_link_send(link, c->packet, w.used);
-    erabi_item_free(item);
-    return r;
-}
-
-int erab_client_answer_later(struct erab_client *c, const struct erab_header *about, const uint8_t hash[ERAB_HASH_SIZE],
-                             enum erab_receipt_state state, enum erab_reason reason, const char *detail)
+int erabi_client_receipt(struct erab_client *c, const struct erab_header *about, const uint8_t hash[ERAB_HASH_SIZE],
+                         enum erab_receipt_state state, enum erab_reason reason, const char *detail)
 {
     if (state < ERAB_QUEUED || state > ERAB_REFUSED || about->type == ERAB_RECEIPT || about->type == ERAB_PING ||
         !erab_party_valid(about->from))
@@ -356,16 +331,24 @@ int erab_client_answer_later(struct erab_client *c, const struct erab_header *ab
     int r = erabi_client_build(c, &h, &body.base, NULL, &item);
     if (!r)
         r = erabi_queue_add(&c->links[0], item);
-    if (r)
-        return r;
+    if (!r)
+        erabi_client_kick(c);
+    return r;
+}
+
+int erab_client_answer_later(struct erab_client *c, const struct erab_header *about, const uint8_t hash[ERAB_HASH_SIZE],
+                             enum erab_receipt_state state, enum erab_reason reason, const char *detail)
+{
+    int r = erabi_client_receipt(c, about, hash, state, reason, detail);
     /* A repeated message gets the newest answer again. */
-    struct dedup_entry *seen = erabi_dedup_find(&c->dedup[0], about->id, now);
+    struct dedup_entry *seen = r ? NULL : erabi_dedup_find(&c->dedup[0], about->id, erabi_client_now(c));
     if (seen) {
         seen->state = (uint8_t)state;
         seen->reason = (uint16_t)reason;
+        seen->interrupted = false;
+        erabi_seen_keep(c, seen); /* failing that, it counts as interrupted after a restart */
     }
-    erabi_client_kick(c);
-    return 0;
+    return r;
 }
 
 int erab_client_answer(struct erab_client *c, const struct erab_message *m, enum erab_receipt_state state,

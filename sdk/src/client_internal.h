@@ -21,6 +21,8 @@
 #define CLIENT_TRUST_MAX 16384u /* keys of others, given and learnt */
 #define CLIENT_CARDS_MAX 4096u  /* parties of which a card was heard */
 
+#define CLIENT_TAKES_MAX 32u
+
 enum item_state { ITEM_WAITING, ITEM_SENT, ITEM_KEPT };
 
 /* A message of ours. Waiting and sent ones hold their bytes, kept ones only the id. */
@@ -57,6 +59,8 @@ struct link {
     size_t bytes, receipt_bytes;
 };
 
+#define DEDUP_BEGUN 0u /* state of what was not answered yet */
+
 /* Ids received, oldest overwritten first; see erabi_dedup_add. */
 struct dedup_entry {
     uint8_t id[ERAB_ID_SIZE];
@@ -65,6 +69,7 @@ struct dedup_entry {
     uint32_t chain; /* index + 1 */
     uint8_t state, used;
     uint16_t reason;
+    bool interrupted; /* begun in an earlier life of the process: whether it was done is not known */
 };
 struct dedup {
     struct dedup_entry *entries;
@@ -87,6 +92,13 @@ struct trusted {
     uint64_t until_ms;
 };
 
+/* Kept in the file, and handed over once that is on the disk. */
+struct begun {
+    struct erab_header header;
+    const struct erabi_envelope *envelope;
+    struct dedup_entry *seen;
+};
+
 struct heard {
     char party[ERAB_PARTY_MAX + 1];
     uint32_t version;
@@ -101,6 +113,10 @@ struct erab_client {
     struct heard *cards;
     size_t n_cards;
     char *endpoint, *software;
+    Erab__V1__MessageType takes[CLIENT_TAKES_MAX];
+    bool takes_told; /* with this reason */
+    enum erab_reason takes_reason;
+    uint8_t takes_ping[ERAB_ID_SIZE], takes_hash[ERAB_HASH_SIZE]; /* the last Ping that named them */
     void *context;
     int epoll, timer, kick;
     atomic_bool stop;
@@ -115,6 +131,9 @@ struct erab_client {
     size_t n_kept, n_pending;
     struct item *buckets[CLIENT_BUCKETS];
     struct dedup dedup[CLIENT_LINKS];
+    struct seen_file *seen; /* NULL: what was taken is remembered only in this life */
+    struct begun *begun;    /* of one packet */
+    size_t n_begun;
     struct flow *flows;
     size_t n_flows, next_flow;
     uint8_t packet[ERAB_PACKET_MAX];
@@ -131,6 +150,12 @@ uint64_t erabi_client_monotonic(void);
 /* Makes the descriptor readable until the next step. */
 void erabi_client_kick(struct erab_client *client);
 
+/* client_takes.c */
+bool erabi_takes_valid(const struct erab_client_options *options);
+/* What the broker said, to the application when it is news. */
+void erabi_takes_tell(struct erab_client *client, enum erab_reason reason, const char *detail);
+/* True when this receipt is about our last Ping that named types: then that is told. */
+bool erabi_takes_receipt(struct erab_client *client, const struct erab_header *header, const Erab__V1__Receipt *receipt);
 /* client_queue.c */
 /* Takes over `item`. 0 or -EAGAIN (then the item is freed). */
 int erabi_queue_add(struct link *link, struct item *item);
@@ -165,6 +190,13 @@ struct dedup_entry *erabi_dedup_find(struct dedup *d, const uint8_t id[ERAB_ID_S
 struct dedup_entry *erabi_dedup_add(struct dedup *d, const struct erab_header *header,
                                     const uint8_t hash[ERAB_HASH_SIZE], uint64_t now);
 
+/* client_seen.c; without a file these do nothing. */
+/* 0, or: -EBUSY another process has it, -EPROTO it is another party's or hub's, -EBADMSG it is damaged, -errno. */
+int erabi_seen_open(struct erab_client *client, const char *path);
+int erabi_seen_keep(struct erab_client *client, const struct dedup_entry *entry);
+int erabi_seen_sync(struct erab_client *client);
+void erabi_seen_close(struct erab_client *client);
+
 /* client_cards.c */
 /* 0, -ENOMEM, -ENOSPC. */
 int erabi_trust_add(struct erab_client *client, const char *party, const uint8_t key[ERAB_KEY_SIZE], uint64_t until_ms);
@@ -177,5 +209,8 @@ bool erabi_card_take(struct erab_client *client, const struct erab_header *heade
 int erabi_client_build(struct erab_client *client, struct erab_header *header, const ProtobufCMessage *body,
                        const uint8_t *seal_to, struct item **out);
 int erabi_client_ping(struct link *link);
+/* An answer that changes nothing in the memory of what was answered. */
+int erabi_client_receipt(struct erab_client *client, const struct erab_header *about, const uint8_t hash[ERAB_HASH_SIZE],
+                         enum erab_receipt_state state, enum erab_reason reason, const char *detail);
 
 #endif

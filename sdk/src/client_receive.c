@@ -89,31 +89,86 @@ static void answer(struct link *l, const struct erab_message *m, enum erab_recei
 /* True when the message was seen before, and answered as it was then. */
 static bool repeated(struct link *l, const struct erab_message *m, uint64_t now)
 {
-    const struct dedup_entry *seen = erabi_dedup_find(&l->client->dedup[l->group - 1], m->header->id, now);
+    struct dedup_entry *seen = erabi_dedup_find(&l->client->dedup[l->group - 1], m->header->id, now);
     if (!seen)
         return false;
-    if (memcmp(seen->hash, m->hash, ERAB_HASH_SIZE) == 0)
-        answer(l, m, (enum erab_receipt_state)seen->state, (enum erab_reason)seen->reason);
     /* Other bytes under a known id get no answer: it would overwrite the true one's state at the broker. */
+    if (memcmp(seen->hash, m->hash, ERAB_HASH_SIZE) != 0)
+        return true;
+    if (seen->interrupted) {
+        erabi_client_receipt(l->client, m->header, m->hash, ERAB_REFUSED, ERAB_REASON_INTERNAL,
+                             "interrupted while it was taken: whether it was done is not known");
+    } else if (seen->state == ERAB_REFUSED && erab_reason_retry((enum erab_reason)seen->reason)) {
+        seen->expires_at_ms = now; /* the sender was told that it may succeed later: this is later */
+        return false;
+    } else if (seen->state != DEDUP_BEGUN) {
+        answer(l, m, (enum erab_receipt_state)seen->state, (enum erab_reason)seen->reason);
+    }
     return true;
 }
 
-static void hand_over(struct link *l, const struct erab_message *m, uint64_t now)
+/* Also when the answer finds no room now: the next one who asks gets it. */
+static void settle(struct link *l, const struct erab_message *m, struct dedup_entry *seen, enum erab_receipt_state state,
+                   enum erab_reason reason)
+{
+    seen->state = (uint8_t)state;
+    seen->reason = (uint16_t)reason;
+    answer(l, m, state, reason);
+}
+
+static void hand_over(struct link *l, const struct erab_message *m, struct dedup_entry *seen)
 {
     struct erab_client *c = l->client;
-    struct dedup_entry *seen = erabi_dedup_add(&c->dedup[l->group - 1], m->header, m->hash, now);
-    if (!seen) {
-        answer(l, m, ERAB_REFUSED, ERAB_REASON_QUEUE_FULL);
-        return;
-    }
-    seen->state = ERAB_DELIVERED;
     int r = c->callbacks.on_message ? c->callbacks.on_message(c->options.user, c, m) : ERAB_REASON_NOT_SUPPORTED;
     if (r < 0 || r >= ERAB_REASON_COUNT)
         r = ERAB_REASON_INTERNAL;
     if (r)
-        answer(l, m, ERAB_REFUSED, (enum erab_reason)r);
-    else if (seen->state == ERAB_DELIVERED) /* else the callback has said more already */
-        answer(l, m, ERAB_DELIVERED, ERAB_REASON_NONE);
+        settle(l, m, seen, ERAB_REFUSED, (enum erab_reason)r);
+    else if (seen->state == DEDUP_BEGUN) /* else the callback has said more already */
+        settle(l, m, seen, ERAB_DELIVERED, ERAB_REASON_NONE);
+}
+
+/* Remembered first, handed over then: at once, or when what remembers it is on the disk. */
+static void begin(struct link *l, const struct erab_message *m, const struct erabi_envelope *e, uint64_t now)
+{
+    struct erab_client *c = l->client;
+    struct dedup_entry *seen = erabi_dedup_add(&c->dedup[l->group - 1], m->header, m->hash, now);
+    if (!seen)
+        answer(l, m, ERAB_REFUSED, ERAB_REASON_QUEUE_FULL);
+    else if (!c->seen || l->group != ERAB_LANES_COMMAND)
+        hand_over(l, m, seen);
+    else if (erabi_seen_keep(c, seen))
+        settle(l, m, seen, ERAB_REFUSED, ERAB_REASON_STORAGE);
+    else
+        c->begun[c->n_begun++] = (struct begun){*m->header, e, seen};
+}
+
+static struct erab_message message_of(const struct erab_header *h, const struct erabi_envelope *e)
+{
+    struct erab_message m = {.header = h,
+                             .body = {e->body.data, e->body.size},
+                             .header_bytes = {e->header.data, e->header.size},
+                             .signature = {e->signature.data, e->signature.size}};
+    erabi_envelope_hash(e->header, e->body, m.hash);
+    return m;
+}
+
+static void hand_over_begun(struct link *l)
+{
+    struct erab_client *c = l->client;
+    bool kept = erabi_seen_sync(c) == 0;
+    uint64_t now = erabi_client_now(c); /* a disk may take its time, and a deadline does not wait */
+    for (size_t i = 0; i < c->n_begun; i++) {
+        const struct begun *b = &c->begun[i];
+        struct erab_message m = message_of(&b->header, b->envelope);
+        if (b->header.expires_at_ms <= now)
+            settle(l, &m, b->seen, ERAB_EXPIRED, ERAB_REASON_EXPIRED);
+        else if (kept)
+            hand_over(l, &m, b->seen);
+        else
+            settle(l, &m, b->seen, ERAB_REFUSED, ERAB_REASON_STORAGE);
+    }
+    c->n_begun = 0;
 }
 
 /* A signed order to somebody else stays signed: what is not addressed to us is not ours to act on or to answer. */
@@ -131,11 +186,7 @@ static bool for_us(const struct erab_client *c, const char *to)
 
 static void take_message(struct link *l, const struct erab_header *h, const struct erabi_envelope *e, uint64_t now)
 {
-    struct erab_message m = {.header = h,
-                             .body = {e->body.data, e->body.size},
-                             .header_bytes = {e->header.data, e->header.size},
-                             .signature = {e->signature.data, e->signature.size}};
-    erabi_envelope_hash(e->header, e->body, m.hash);
+    struct erab_message m = message_of(h, e);
     if (repeated(l, &m, now))
         return;
     enum erab_reason reason = check_signature(l->client, h, e, now);
@@ -146,7 +197,7 @@ static void take_message(struct link *l, const struct erab_header *h, const stru
     else if (h->issued_at_ms > now + ERAB_CLOCK_AHEAD_MS)
         answer(l, &m, ERAB_REFUSED, ERAB_REASON_NOT_YET);
     else if (!erabi_card_take(l->client, h, e, now))
-        hand_over(l, &m, now);
+        begin(l, &m, e, now);
 }
 
 static void take_control(struct link *l, const struct erab_header *h, const struct erabi_envelope *e, uint64_t now)
@@ -157,11 +208,15 @@ static void take_control(struct link *l, const struct erab_header *h, const stru
         erab_body_unpack(h->type, (struct erab_bytes){e->body.data, e->body.size}, &body, &reason))
         return;
     if (h->type == ERAB_RECEIPT) {
-        erabi_queue_receipt(l->client, h, (const Erab__V1__Receipt *)body);
+        if (!erabi_takes_receipt(l->client, h, (const Erab__V1__Receipt *)body))
+            erabi_queue_receipt(l->client, h, (const Erab__V1__Receipt *)body);
     } else {
         const Erab__V1__Ping *ping = (const Erab__V1__Ping *)body;
-        if (l->up && ping->has_reply && ping->reply && strcmp(h->from, l->client->options.hub) == 0)
+        if (l->up && ping->has_reply && ping->reply && strcmp(h->from, l->client->options.hub) == 0) {
             l->bound = true;
+            if (ping->n_takes && l->client->options.n_takes)
+                erabi_takes_tell(l->client, ERAB_REASON_NONE, "");
+        }
     }
     erab_body_free(body);
 }
@@ -187,4 +242,5 @@ void erabi_client_packet(struct link *l, struct erabi_slice packet)
         else if (telemetry == (l->group == ERAB_LANES_TELEMETRY) && for_us(c, h.to))
             take_message(l, &h, e, now);
     }
+    hand_over_begun(l);
 }

@@ -84,7 +84,7 @@ ssize_t erabi_private_read(const char *path, const char *what, const char *make,
 }
 
 /* The directory too, or the new name may be gone after a power cut. */
-static int sync_directory(const char *path)
+int erabi_sync_folder(const char *path)
 {
     char dir[PATH_MAX];
     if (!erabi_copy_text(dir, sizeof dir, path))
@@ -110,7 +110,7 @@ static int write_new(const char *path, const uint8_t *bytes, size_t size)
     if (!r && (fsync(fd) || link(new, path)))
         r = -errno;
     unlink(new);
-    return r ? r : sync_directory(path);
+    return r ? r : erabi_sync_folder(path);
 }
 
 int erabi_private_write(const char *path, const uint8_t *bytes, size_t size, char *error, size_t error_size)

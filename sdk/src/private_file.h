@@ -19,5 +19,7 @@ ssize_t erabi_private_read_fd(int fd, const char *path, const char *what, char *
 /* A new file with 0600, it and its folder fsynced. It is seen whole or not at all and never overwrites another: written
  * beside under a name of its own, then linked. 0 or a negative errno. */
 int erabi_private_write(const char *path, const uint8_t *bytes, size_t size, char *error, size_t error_size);
+/* The folder of this file, so that its name is there after a power cut. 0 or a negative errno. */
+int erabi_sync_folder(const char *path);
 
 #endif

@@ -48,12 +48,12 @@ static bool has_children(void)
 static bool quiet(const erab_self *self, void *arg)
 {
     (void)arg;
-    return fake_host_is_quiet(self);
+    return erab_fake_is_quiet(self);
 }
 
 static bool completed(const erab_self *self, void *arg)
 {
-    return fake_host_completed(self, *(const erab_call *)arg) > 0;
+    return erab_fake_completed(self, *(const erab_call *)arg) > 0;
 }
 
 static bool never(const erab_self *self, void *arg)
@@ -73,19 +73,19 @@ static bool trial_init(struct trial *t, const struct erab_adapter *adapter, cons
 {
     struct erab_error error = {.size = sizeof error};
     *t = (struct trial){.adapter = adapter, .config = config};
-    t->self = fake_host_new(parties);
+    t->self = erab_fake_new(parties);
     t->instance = calloc(1, adapter->instance_size);
     if (!t->self || !t->instance) {
         trial_fault(t, "out of memory");
         return false;
     }
-    if (adapter->init(t->instance, t->self, &fake_host, config, &error)) {
+    if (adapter->init(t->instance, t->self, &erab_fake_host, config, &error)) {
         snprintf(t->fault, sizeof t->fault, "init failed: %.200s", error.text);
         return false;
     }
-    if (fake_host_handles(t->self))
+    if (erab_fake_handles(t->self))
         trial_fault(t, "init made timers or watches; that begins with start");
-    fake_host_phase(t->self, FAKE_RUNNING);
+    erab_fake_enter(t->self, ERAB_FAKE_RUNNING);
     return true;
 }
 
@@ -103,10 +103,10 @@ static bool trial_start(struct trial *t, const struct erab_adapter *adapter, con
 static void trial_stop(struct trial *t)
 {
     t->adapter->stop(t->instance);
-    fake_host_run(t->self, FAKE_STOP_MS, quiet, NULL);
-    if (!fake_host_is_quiet(t->self))
+    erab_fake_run(t->self, ERAB_FAKE_STOP_MS, quiet, NULL);
+    if (!erab_fake_is_quiet(t->self))
         trial_fault(t, "did not call quiesced() within 12 s after stop");
-    else if (fake_host_handles(t->self))
+    else if (erab_fake_handles(t->self))
         trial_fault(t, "called quiesced() with timers or watches left");
 }
 
@@ -115,10 +115,10 @@ static void trial_end(struct trial *t)
     if (t->instance && t->self)
         t->adapter->fini(t->instance);
     if (t->self)
-        trial_fault(t, fake_host_fault(t->self));
+        trial_fault(t, erab_fake_fault(t->self));
     if (has_children())
         trial_fault(t, "started a process");
-    fake_host_free(t->self);
+    erab_fake_free(t->self);
     free(t->instance);
     t->self = NULL;
     t->instance = NULL;
@@ -127,7 +127,7 @@ static void trial_end(struct trial *t)
 static struct erab_header header_of(const struct trial *t, enum erab_type type, bool exercise)
 {
     struct erab_header h = {.type = type, .category = ERAB_OPERATION, .seq = 1, .version = 1, .exercise = exercise};
-    h.issued_at_ms = fake_host_now(t->self);
+    h.issued_at_ms = erab_fake_now(t->self);
     h.expires_at_ms = h.issued_at_ms + CALL_MS;
     erab_id_new(h.id, h.issued_at_ms);
     erabi_copy_text(h.from, sizeof h.from, "hub");
@@ -140,22 +140,22 @@ static void deliver(struct trial *t, enum erab_type type, struct erab_bytes body
 {
     struct erab_header h = header_of(t, type, exercise);
     struct erab_message m = {.header = &h, .body = body};
-    erab_call call = fake_host_call(t->self);
+    erab_call call = erab_fake_call(t->self);
     int r = t->adapter->deliver(t->instance, call, &m);
     if (r < 0 || r >= ERAB_REASON_COUNT) {
         snprintf(t->fault, sizeof t->fault, "deliver of %s returned %d, which is no reason", erab_type_name(type), r);
         return;
     }
     if (r) {
-        if (fake_host_completed(t->self, call))
+        if (erab_fake_completed(t->self, call))
             trial_fault(t, "refused a delivery and completed it as well");
         return;
     }
     if (!cancel_at_once)
-        fake_host_run(t->self, CALL_MS, completed, &call);
-    if (!fake_host_completed(t->self, call))
+        erab_fake_run(t->self, CALL_MS, completed, &call);
+    if (!erab_fake_completed(t->self, call))
         t->adapter->cancel(t->instance, call);
-    if (!cancel_at_once && !fake_host_completed(t->self, call) && erab_type_lane(type) == ERAB_LANE_COMMAND)
+    if (!cancel_at_once && !erab_fake_completed(t->self, call) && erab_type_lane(type) == ERAB_LANE_COMMAND)
         snprintf(t->fault, sizeof t->fault, "a %s was taken and never completed", erab_type_name(type));
 }
 
@@ -169,7 +169,7 @@ static void run_life(struct trial *t, const struct erab_adapter *a, const struct
 {
     unsigned files = entries("/proc/self/fd"), threads = entries("/proc/self/task");
     if (trial_start(t, a, config)) {
-        fake_host_run(t->self, 3000, never, NULL);
+        erab_fake_run(t->self, 3000, never, NULL);
         trial_stop(t);
     }
     trial_end(t);
@@ -190,7 +190,7 @@ static void run_two(struct trial *t, const struct erab_adapter *a, const struct 
     /* It may not start where both would need the same port or device; that is no fault. */
     if (both && second && a->start(other.instance) == 0) {
         trial_stop(&other);
-        if (fake_host_is_quiet(t->self))
+        if (erab_fake_is_quiet(t->self))
             trial_fault(t, "stopping one instance stopped the other: it keeps globals");
     }
     trial_end(&other);
@@ -220,7 +220,7 @@ static void command(struct trial *t, bool cancel_at_once)
     Erab__V1__DeviceCommand c = ERAB__V1__DEVICE_COMMAND__INIT;
     uint8_t *bytes;
     size_t size;
-    uint64_t now = fake_host_now(t->self);
+    uint64_t now = erab_fake_now(t->self);
     c.action = ERAB__V1__DEVICE_ACTION__CHARGE;
     c.has_power_w = 1;
     c.power_w = 500;
@@ -250,7 +250,7 @@ static void run_cancel(struct trial *t, const struct erab_adapter *a, const stru
         for (unsigned i = 0; i < 3 && !*t->fault; i++)
             command(t, true);
         a->cancel(t->instance, 4000); /* a call that it does not know */
-        fake_host_run(t->self, CALL_MS, never, NULL);
+        erab_fake_run(t->self, CALL_MS, never, NULL);
         trial_stop(t);
     }
     trial_end(t);
@@ -262,7 +262,7 @@ static void run_stop_amid(struct trial *t, const struct erab_adapter *a, const s
         static const uint8_t nothing[1];
         struct erab_header h = header_of(t, ERAB_DEVICE_COMMAND, true);
         struct erab_message m = {.header = &h, .body = {nothing, 0}};
-        a->deliver(t->instance, fake_host_call(t->self), &m);
+        a->deliver(t->instance, erab_fake_call(t->self), &m);
         trial_stop(t);
     }
     trial_end(t);
@@ -282,7 +282,7 @@ static void run_receipt(struct trial *t, const struct erab_adapter *a, const str
             struct erab_header h = header_of(t, ERAB_RECEIPT, false);
             struct erab_message m = {.header = &h, .body = {bytes, size}};
             a->deliver(t->instance, 0, &m);
-            fake_host_run(t->self, 3000, never, NULL);
+            erab_fake_run(t->self, 3000, never, NULL);
             free(bytes);
         }
         trial_stop(t);

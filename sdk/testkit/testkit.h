@@ -1,7 +1,4 @@
-/* The test kit for modules: a host without a broker, and the checks that `erab plugin check` makes with it.
- *
- * The fake host has a clock of its own: when nothing else is to do, it jumps to the next timer, so that an adapter
- * with timers of minutes is tested in no time. Descriptors are watched for real. One thread, but for post. */
+/* The checks that `erab plugin check` makes, with the fake host of <erab/testkit.h>. */
 #ifndef ERABI_TESTKIT_H
 #define ERABI_TESTKIT_H
 
@@ -9,35 +6,9 @@
 
 #include <erab/adapter.h>
 #include <erab/policy.h>
+#include <erab/testkit.h>
 
 #include "module/module.h"
-
-#define FAKE_STOP_MS 12000u /* what a real host gives after stop */
-#define FAKE_VOTE_MS 30000u /* the longest deadline of a vote */
-
-enum fake_phase { FAKE_INIT, FAKE_RUNNING, FAKE_QUIET };
-
-/* A host for one instance. */
-erab_self *fake_host_new(const char *const *parties);
-void fake_host_free(erab_self *self);
-extern const struct erab_host fake_host;
-
-void fake_host_phase(erab_self *self, enum fake_phase phase);
-/* A token for a delivery. */
-erab_call fake_host_call(erab_self *self);
-/* How often it was completed. */
-unsigned fake_host_completed(const erab_self *self, erab_call call);
-/* The call that a policy is asked now (0: none any more), and its vote by decide(), or NULL. */
-void fake_host_ask(erab_self *self, erab_call call);
-const struct erab_verdict *fake_host_vote(const erab_self *self);
-bool fake_host_is_quiet(const erab_self *self);
-uint64_t fake_host_now(const erab_self *self);
-/* Works off what is to do until done() or until so much of its time is over. */
-void fake_host_run(erab_self *self, uint64_t for_ms, bool (*done)(const erab_self *self, void *arg), void *arg);
-/* Timers and watches that are left. */
-unsigned fake_host_handles(const erab_self *self);
-/* The first rule that the instance broke, or "". */
-const char *fake_host_fault(const erab_self *self);
 
 enum testkit_result { TESTKIT_PASS, TESTKIT_FAIL, TESTKIT_SKIP };
 

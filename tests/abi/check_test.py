@@ -18,6 +18,7 @@ FAULTS = {
     "null_lists": ("tables", "neither an adapter nor a policy"),
     "null_functions": ("tables", "it has no deliver"),
     "bad_options": ("tables", "must be from 1 to 10"),
+    "many_stages": ("described", "asks for more than INGRESS"),
     "init_fails": ("init-then-fini", "init failed: no licence"),
     "init_crashes": ("init-then-fini", ""),  # by a signal, or as a sanitizer ends it
     "init_hangs": ("init-then-fini", "did not come to an end"),

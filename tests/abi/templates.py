@@ -29,12 +29,13 @@ def install(folder):
         library = at if "liberab.so" in names else library
         tool = os.path.join(at, "erab") if "erab" in names and at.endswith("bin") else tool
     # The SDK is staged, the libraries that it names are the system's: only its own paths get the stage in front.
-    with open(os.path.join(pc, "erab.pc"), encoding="utf-8") as f:
-        text = f.read()
     own = os.path.join(folder, "pc")
     os.makedirs(own)
-    with open(os.path.join(own, "erab.pc"), "w", encoding="utf-8") as f:
-        f.write(text.replace("prefix=/", f"prefix={stage}/", 1))
+    for name in ("erab.pc", "erab-testkit.pc"):
+        with open(os.path.join(pc, name), encoding="utf-8") as f:
+            text = f.read()
+        with open(os.path.join(own, name), "w", encoding="utf-8") as f:
+            f.write(text.replace("prefix=/", f"prefix={stage}/", 1))
     env = {**os.environ, "PKG_CONFIG_PATH": own, "LD_LIBRARY_PATH": library}
     return tool, env
 
@@ -59,6 +60,7 @@ def main():
     adapter = os.path.join(folder, "adapter_template")
     run("meson", "setup", "build", f"--prefix={out}", env=env, cwd=adapter)
     run("meson", "install", "-C", "build", "--quiet", env=env, cwd=adapter)
+    run("meson", "test", "-C", "build", env=env, cwd=adapter)
     run("make", f"OUT={out}", env=env, cwd=os.path.join(folder, "policy_template"))
     key = os.path.join(folder, "vendor.key")
     run(tool, "key", "new", "vendor", key, env=env)

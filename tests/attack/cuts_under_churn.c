@@ -170,7 +170,7 @@ static void trip(unsigned at)
     if (mine == 0 || t.n_away == AWAY_MAX)
         return;
     uint64_t before = uv_hrtime(), cpu = cpu_now();
-    int r = erabi_breakers_trip(&t.broker.pipeline, party, ERAB_IF_R3, HUB, "");
+    int r = erabi_breakers_trip(&t.broker.pipeline, party, ERAB_IF_R3, HUB, "", NULL, NULL);
     if (r != 0)
         fail("the trip was refused", party);
     if (live(party) != 0)
@@ -200,7 +200,7 @@ static void on_wish(void *arg)
     if (wish->let_in && t.n_away) {
         unsigned at = t.away[0];
         memmove(t.away, t.away + 1, --t.n_away * sizeof(t.away[0]));
-        if (erabi_breakers_close(&t.broker.pipeline, HUB, ERAB_IF_R3, t.peers[at].identity.party) != 0)
+        if (erabi_breakers_close(&t.broker.pipeline, HUB, ERAB_IF_R3, t.peers[at].identity.party, NULL, NULL) != 0)
             fail("the close was refused", t.peers[at].identity.party);
     } else if (!wish->let_in) {
         trip(wish->peer);

@@ -53,14 +53,15 @@ class Small(stage.Stage):
     def ready(self):
         return self.broker.tool("health")[0] == 0
 
-    def revoked(self):
+    def kept(self):
         """What a restart would find: read from a copy, for SQLite would follow /proc's link out of the namespace."""
         copy = tempfile.mkdtemp(dir=self.folder)
         for name in ("journal.db", "journal.db-wal"):
             shutil.copy(os.path.join(self.state, name), copy)
         db = sqlite3.connect(os.path.join(copy, "journal.db"))
         try:
-            return {row[0] for row in db.execute("SELECT party FROM revocation")}
+            return ({row[0] for row in db.execute("SELECT party FROM revocation")},
+                    {row[0] for row in db.execute("SELECT key FROM state WHERE key LIKE 'breaker:%' OR key = 'isolated'")})
         finally:
             db.close()
 
@@ -83,11 +84,51 @@ def orders_stop_while_the_disk_is_full_and_go_on_afterwards(s):
 
 def a_revocation_on_a_full_disk_is_written_when_there_is_room(s):
     s.fill()
-    s.broker.tool("party", "revoke", "birch")
+    code, answer = s.broker.tool("party", "revoke", "birch")
+    assert code == 1 and "not yet on disk" in answer["error"], answer
+    s.audited(what="admin", act="party-revoke", object="birch", verdict="done")
+    s.audited(what="admin", act="party-revoke", object="birch", verdict="not kept")
     s.until(lambda: not s.ready())
-    assert s.revoked() == set()
+    code, answer = s.broker.tool("party", "revoke", "birch")  # it acts already, and is still not kept
+    assert code == 1 and "not yet on disk" in answer["error"], answer
+    assert s.kept()[0] == set()
     s.empty()
-    s.until(lambda: s.revoked() == {"birch"})
+    s.until(lambda: s.kept()[0] == {"birch"})
+    assert s.broker.tool("party", "revoke", "birch")[1] == {"ok": True, "party": "birch", "already": True}
+
+
+LINK = ("alder", "r3", "coordinator.rest")
+
+
+def open_links(s):
+    return [x["peer"] for x in s.broker.tool("breaker", "list")[1]["links"] if x["state"] == "open"]
+
+
+def a_trip_on_a_full_disk_acts_at_once_and_is_written_when_there_is_room(s):
+    s.fill()
+    code, answer = s.broker.tool("breaker", "trip", *LINK)
+    assert code == 1 and "not yet on disk" in answer["error"], answer
+    assert open_links(s) == ["alder"]
+    code, answer = s.broker.tool("isolate", "r3")
+    assert code == 1 and "not yet on disk" in answer["error"], answer
+    assert s.kept()[1] == set()
+    s.empty()
+    s.until(lambda: s.kept()[1] == {"breaker:r3:alder:coordinator.rest", "isolated"})
+    assert s.broker.tool("breaker", "trip", *LINK)[1]["already"] is True
+
+
+def a_close_that_the_disk_refuses_does_not_act(s):
+    assert s.broker.tool("breaker", "trip", *LINK)[0] == 0
+    s.fill()
+    code, answer = s.broker.tool("breaker", "close", *LINK)
+    assert code == 1 and "not closed" in answer["error"], answer
+    assert open_links(s) == ["alder"]
+    s.audited(what="admin", act="breaker-close", verdict="not kept")
+    s.empty()
+    s.until(s.ready)
+    assert open_links(s) == ["alder"]
+    assert s.broker.tool("breaker", "close", *LINK)[0] == 0
+    assert open_links(s) == [] and s.kept()[1] == set()
 
 
 if __name__ == "__main__":

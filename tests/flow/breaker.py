@@ -55,6 +55,17 @@ def a_trip_stops_one_link_and_close_lets_it_on(s):
     assert alder.request(alder.message("opt", HUB, opt()))["state"] == "delivered"
 
 
+def a_copy_of_what_was_refused_is_refused_when_the_link_is_closed_again(s):
+    app = s.app()
+    s.broker.tool("breaker", "trip", *LINK)
+    order = app.message("dispatch", "alder", dispatch())
+    s.refused(app, order, "breaker-open")
+    s.broker.tool("breaker", "close", *LINK)
+    app.send(order)  # a sender that has not heard the answer yet
+    assert app.receipt_for(order)["reason"] == "breaker-open"
+    assert app.request(app.message("dispatch", "alder", dispatch()))["state"] == "accepted"
+
+
 def what_waits_is_dropped_and_its_sender_told(s):
     app = s.app()
     orders = [app.message("dispatch", "alder", dispatch(order=f"o-{i}")) for i in range(5)]

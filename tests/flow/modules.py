@@ -7,15 +7,15 @@ import signal
 import subprocess
 import sys
 import tempfile
-import traceback
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 SOURCE = os.path.dirname(os.path.dirname(HERE))
-sys.path.insert(0, os.path.join(SOURCE, "examples", "story"))
+sys.path.insert(0, os.path.join(SOURCE, "tests", "support"))
 
+import stage  # noqa: E402
 from network import Network  # noqa: E402
 
-ECHO, WRONG_ABI = sys.argv[1], sys.argv[2]
+ECHO, WRONG_ABI = sys.argv.pop(1), sys.argv.pop(1)
 USER = 65533  # anybody but root
 
 
@@ -60,6 +60,15 @@ class Stage:
         codes = self.net.stop()
         shutil.rmtree(self.folder)
         assert set(codes.values()) <= {0}, codes
+
+
+def children(pid):
+    """Of all threads: the broker may have one of its own."""
+    found = []
+    for task in os.listdir(f"/proc/{pid}/task"):
+        with open(f"/proc/{pid}/task/{task}/children", encoding="ascii") as f:
+            found += [int(child) for child in f.read().split()]
+    return found
 
 
 def a_signed_module_is_started_and_listed(s):
@@ -115,8 +124,7 @@ def a_module_changed_while_it_runs_is_not_started_again(s):
     os.chmod(s.module + ".new", 0o755)
     os.rename(s.module + ".new", s.module)
     pid = s.broker.process.child.pid
-    with open(f"/proc/{pid}/task/{pid}/children", encoding="ascii") as f:
-        runner = int(f.read().split()[0])
+    (runner,) = children(pid)
     os.kill(runner, signal.SIGKILL)
     record = s.broker.wait_audit(lambda r: r.get("act") == "adapter" and r["verdict"] == "refused")
     assert record["reason"] == "signature-bad", record
@@ -147,22 +155,4 @@ TESTS = [a_signed_module_is_started_and_listed, an_unsigned_module_is_refused_un
          a_module_of_root_is_loaded_by_a_broker_of_another_user, adapters_without_signers_are_no_configuration]
 
 
-def main():
-    failed = 0
-    for test in TESTS:
-        stage = Stage()
-        try:
-            test(stage)
-            stage.close()
-            print(f"ok      {test.__name__}", flush=True)
-        except Exception:  # noqa: BLE001 any failure is a failed test
-            failed += 1
-            print(f"FAILED  {test.__name__}", flush=True)
-            traceback.print_exc(file=sys.stdout)
-            process = stage.broker.process
-            print("\n".join(process.lines[-10:]) if process else "")
-            stage.net.stop()
-    sys.exit(1 if failed else 0)
-
-
-main()
+stage.run(TESTS, make=Stage)

@@ -9,7 +9,7 @@ import sys
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "../support"))
 import stage  # noqa: E402
-from stage import cancel, dispatch, opt, plan  # noqa: E402
+from stage import cancel, dispatch, opt, plan, yaml  # noqa: E402
 
 MODULE = os.path.abspath(sys.argv.pop(1))
 stage.Stage.policies = ["r2", "r3", {"name": "vendor", "module": MODULE, "types": ["dispatch"],
@@ -51,6 +51,42 @@ def refused(s, app, what, reason):
     receipt = app.receipt_for(message, timeout=20)
     assert (receipt["state"], receipt["reason"]) == ("refused", reason), receipt
     return receipt
+
+
+def checked(s, options):
+    """What erabd -t and erab config check say of the vendor's options, and where the option stands."""
+    path = os.path.join(s.folder, "checked.yaml")
+    policies = [p if isinstance(p, str) else {**p, "options": options} for p in s.broker.config["policies"]]
+    with open(path, "w", encoding="utf-8") as f:
+        yaml.safe_dump({**s.broker.config, "policies": policies}, f)
+    with open(path, encoding="utf-8") as f:
+        lines = f.read().splitlines()
+    places = {k: next((i, line.index(k) + 1, line.index(f"{k}: ") + len(k) + 3)
+                      for i, line in enumerate(lines, 1) if f"{k}: " in line) for k in options}
+    said = []
+    for words in ([s.net.erabd, "-t", "-c", path], [s.net.erab, "config", "check", path]):
+        done = subprocess.run(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, timeout=60, check=False)
+        said.append((done.returncode, done.stderr.replace(path, "F").splitlines()))
+    assert said[0] == said[1], said
+    return said[0], places
+
+
+def a_check_that_crashes_or_hangs_is_told_and_holds_nobody_up(s):
+    for how, told in (("crash", "its runner refused it or crashed"), ("hang", "it did not answer in time")):
+        (code, lines), _ = checked(s, {"detail": f"{how} at the check"})
+        assert code == 0 and len(lines) == 1 and "policy 'vendor': its options were not looked at" in lines[0], (how, lines)
+        assert told in lines[0], lines
+
+
+def wrong_options_are_told_with_their_line(s):
+    said, _ = checked(s, {"detail": "d", "slow_ms": 30})
+    assert said == (0, []), said
+    said, at = checked(s, {"detial": "d", "slow_ms": "soon"})
+    assert said == (1, [f"F:{at['detial'][0]}:{at['detial'][1]}: policy 'vendor': option detial: unknown; did you mean 'detail'?",
+                        f"F:{at['slow_ms'][0]}:{at['slow_ms'][2]}: policy 'vendor': option slow_ms: must be a whole number"]), said
+    said, at = checked(s, {"detail": "d", "slow_ms": 60001})  # what only its own check knows
+    assert said == (1, [f"F:{at['slow_ms'][0]}:{at['slow_ms'][2]}: policy 'vendor': more than a minute is no vote; "
+                        "give at most 60000"]), said
 
 
 def its_refusal_comes_with_its_reason(s):
@@ -219,6 +255,17 @@ def a_changed_module_judges_nothing(s):
     module_is_refused(s, "signature-bad")
 
 
+def one_that_asks_for_more_than_ingress_is_refused_at_load(s):
+    s.broker.process.stop()
+    entry = s.broker.config["policies"][2]
+    s.broker.config["policies"][2] = {**entry, "name": "everywhere", "instance": "vendor"}
+    s.broker.start()
+    s.broker.process.wait_line(r"everywhere asks for stages that have no wait")
+    s.audited(what="admin", act="policy", object="vendor", verdict="ended; is started again")
+    refused(s, s.app(), "allow", "policy-deadline")
+    the_rest_goes_on(s, s.clients[0])
+
+
 def the_runner_itself_refuses_an_unknown_signer(s):
     module, signers = s.broker.config["policies"][2]["module"], s.broker.config["modules"]["signers"]
     for keys, refusal in ((["01" * 32], "signer-unknown"), ([], "signer-unknown"), (signers, None)):
@@ -236,7 +283,9 @@ def the_runner_itself_refuses_an_unknown_signer(s):
 
 
 if __name__ == "__main__":
-    stage.run([its_refusal_comes_with_its_reason, it_may_vote_later, one_that_never_votes_misses_its_deadline,
+    stage.run([wrong_options_are_told_with_their_line, a_check_that_crashes_or_hangs_is_told_and_holds_nobody_up,
+               its_refusal_comes_with_its_reason, it_may_vote_later,
+               one_that_never_votes_misses_its_deadline,
                one_that_crashes_is_started_again, one_that_hangs_is_killed_and_started_again,
                one_that_sends_garbage_is_killed, a_vote_that_is_none_denies,
                it_cannot_vote_for_calls_that_are_not_its_own, it_has_no_network_no_files_and_no_children,
@@ -244,4 +293,4 @@ if __name__ == "__main__":
                what_is_cancelled_while_it_waits_does_not_pass, a_burst_is_judged_whole,
                a_module_that_others_may_write_judges_nothing,
                an_unsigned_module_judges_nothing_until_it_is_signed, a_module_of_a_foreign_signer_judges_nothing,
-               a_changed_module_judges_nothing, the_runner_itself_refuses_an_unknown_signer])
+               a_changed_module_judges_nothing, one_that_asks_for_more_than_ingress_is_refused_at_load, the_runner_itself_refuses_an_unknown_signer])

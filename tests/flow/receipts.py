@@ -1,7 +1,9 @@
 #!/usr/bin/python3
 """Receipts, groups, versions of orders, lanes and takers: what PROTOCOL.md promises about each, across restarts too."""
+import contextlib
 import os
 import select
+import sqlite3
 import sys
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "../support"))
@@ -209,6 +211,65 @@ def a_lower_version_that_comes_late_is_refused(s):
     s.refused(retail, retail.message("dispatch", "coordinator.rest", dispatch(modification=0)), "superseded")
 
 
+def an_older_version_that_still_waits_leaves_and_its_sender_is_told(s):
+    app = s.app()
+    older = app.message("dispatch", "alder", dispatch())
+    other = app.message("dispatch", "alder", dispatch(order="o-2"))
+    for order in (older, other):
+        app.request(order)
+    newer = app.message("dispatch", "alder", dispatch(kw=-50.0, modification=1))
+    assert app.request(newer)["state"] == "accepted"
+    receipt = app.receipt_for(older)
+    assert (receipt["state"], receipt["reason"]) == ("refused", "superseded"), receipt
+    s.audited(what="outbox", verdict="refused", reason="superseded")
+    app.send(older)
+    assert app.receipt_for(older)["reason"] == "superseded", "the same bytes again get the same answer"
+    alder = s.client("alder", "r3")
+    assert [alder.receive("dispatch").hash for _ in range(2)] == [other.hash, newer.hash]
+    committed(alder)
+    assert not alder._inbox
+
+
+def what_was_superseded_stays_so_after_a_kill(s):
+    app = s.app()
+    older, newer = (app.message("dispatch", "alder", dispatch(modification=i)) for i in range(2))
+    for order in (older, newer):
+        app.request(order)
+    app.receipt_for(older, state="refused")
+    app.request(app.message("plan", "birch", plan()))  # its commit is behind the older one's end
+    kill(s)
+    s.broker.start()
+    alder = s.client("alder", "r3")
+    assert alder.receive("dispatch").hash == newer.hash
+    committed(alder)
+    assert not alder._inbox
+
+
+def an_older_version_that_was_sent_is_its_recipients_to_answer(s):
+    app, alder = s.app(), s.client("alder", "r3")
+    older, newer = (app.message("dispatch", "alder", dispatch(modification=i)) for i in range(2))
+    app.request(older)
+    got = alder.receive("dispatch")
+    app.request(newer)
+    assert alder.receive("dispatch").hash == newer.hash
+    alder.answer(got, "applied")
+    assert app.receipt_for(older)["state"] == "applied", "and was not told to be superseded before"
+
+
+def the_members_that_have_not_got_an_older_version_get_only_the_newer(s):
+    app, alder = s.app(), s.client("alder", "r3")
+    older, newer = (app.message("dispatch", "@all-ra", dispatch(modification=i)) for i in range(2))
+    app.request(older)
+    alder.answer(alder.receive("dispatch"), "applied")
+    app.request(newer)
+    last = receipts(app, older, lambda r: r["state"] == "applied")
+    assert last["members"] == [("birch", "refused", "superseded")], last
+    birch = s.client("birch", "r3")
+    assert birch.receive("dispatch").hash == newer.hash
+    committed(birch)
+    assert not birch._inbox
+
+
 def what_its_recipient_could_not_take_may_be_sent_again(s):
     app, alder = s.app(), s.client("alder", "r3")
     order = app.message("dispatch", "alder", dispatch())
@@ -356,6 +417,51 @@ def what_tells_of_a_person_passes_a_third_partys_broker_only_sealed(s):
     assert retail.request(retail.message("plan", "coordinator.rest", plan(), category=4))["state"] == "delivered"
 
 
+def rows(s):
+    """Type, body and hash of all that the journal of the stopped broker holds."""
+    with contextlib.closing(sqlite3.connect(os.path.join(s.broker.folder, "journal.db"))) as db:
+        return {wire_type: (body, digest) for wire_type, body, digest in
+                db.execute("select type, body, hash from message where type <> 24")}
+
+
+def settled(s, **retention):
+    """A plan and an order that alder has answered, and what is on the disk some seconds later."""
+    s.broker.process.stop()
+    s.broker.config["retention"] = retention
+    s.broker.start()
+    app, alder = s.app(), s.client("alder", "r3")
+    sent = [app.message("plan", "alder", plan("p-secret")), app.message("dispatch", "alder", dispatch())]
+    for message in sent:
+        app.request(message)
+        alder.answer(alder.receive(), "applied")
+        app.receipt_for(message, state="applied")
+    past(now() + 6000)  # the journal is swept every four seconds
+    s.broker.process.stop()
+    return app, sent, rows(s)
+
+
+def a_body_is_erased_when_all_have_answered_and_its_hash_stays(s):
+    _, (plan_sent, order), kept = settled(s)
+    assert kept[wire.TYPES["plan"]] == (b"", plan_sent.hash)
+    assert kept[wire.TYPES["dispatch"]] == (order.body, order.hash), "a live order may be referred to"
+    with open(os.path.join(s.broker.folder, "journal.db"), "rb") as f:
+        assert b"p-secret" not in f.read(), "and is overwritten"
+    s.broker.start()
+    app, alder = s.app(), s.client("alder", "r3")
+    app.send(plan_sent)
+    app.receipt_for(plan_sent, state="accepted")  # the same bytes again are known
+    app.send(app.message("plan", "alder", plan(), id=plan_sent.id))
+    assert app.receipt_for(plan_sent, state="refused")["reason"] == "replay"
+    committed(alder)
+    assert not alder._inbox
+
+
+def a_category_that_is_to_be_kept_keeps_its_bodies(s):
+    _, (plan_sent, _), kept = settled(s, operation=3600)
+    assert kept[wire.TYPES["plan"]] == (plan_sent.body, plan_sent.hash)
+    s.broker.start()
+
+
 def an_order_or_a_receipt_is_never_sealed(s):
     app, alder = s.app(), s.client("alder", "r3")
     s.refused(app, app.message("dispatch", "alder", dispatch(), sealed=True), "not-supported")
@@ -364,4 +470,4 @@ def an_order_or_a_receipt_is_never_sealed(s):
 
 
 run([v for k, v in list(globals().items()) if callable(v) and getattr(v, "__module__", "") == "__main__" and
-     v not in (kill, past, receipts, committed, two_versions, big_plan, local_application)])
+     v not in (kill, past, receipts, committed, two_versions, big_plan, local_application, rows, settled)])

@@ -27,7 +27,7 @@ class Topology(unittest.TestCase):
         alder = self.alder = net.broker("alder", "ra", "alder")
         for port, (broker, interface) in enumerate([(direct, "r1"), (direct, "internal"), (rest, "r3"), (alder, "r4")]):
             broker.listen(interface)
-            broker.ports[interface] = broker.config["listeners"][-1]["endpoint"] = f"tcp://127.0.0.1:{40001 + port}"
+            broker.ports[interface] = broker.config["listeners"][-1]["endpoint"] = f"tcp://{net.address}:{40001 + port}"
         direct.party("grid", "tso", "grid", interfaces=["r1"])
         direct.party("c.rest", "ac", "c", kind="uplink", interfaces=["internal"])
         rest.party("c.direct", "ac", "c", kind=None)
@@ -71,8 +71,9 @@ class Topology(unittest.TestCase):
         self.assertIn(self.rest.path + ":", error)
 
     def test_an_endpoint_where_nobody_listens(self):
-        self.alder.config["uplinks"][0]["endpoint"] = "tcp://127.0.0.1:40009"
-        self.refused("it does not listen on tcp://127.0.0.1:40009; its r3 listener is tcp://127.0.0.1:40003")
+        here = f"tcp://{self.net.address}"
+        self.alder.config["uplinks"][0]["endpoint"] = f"{here}:40009"
+        self.refused(f"it does not listen on {here}:40009; its r3 listener is {here}:40003")
 
     def test_the_dialler_is_not_listed(self):
         self.rest.config["parties"].pop()
@@ -140,7 +141,7 @@ class Topology(unittest.TestCase):
 
     def test_uplinks_of_an_isolated_interface_close_and_come_back(self):
         for broker in (self.direct, self.rest, self.alder):
-            broker.config["listeners"] = [{**g, "endpoint": "tcp://127.0.0.1:0"} for g in broker.config["listeners"]]
+            broker.config["listeners"] = [{**g, "endpoint": f"tcp://{self.net.address}:0"} for g in broker.config["listeners"]]
         self.addCleanup(self.net.stop)
         self.direct.start()
         self.rest.config["uplinks"] = []

@@ -15,7 +15,7 @@ INCLUDE = re.compile(r'^[ \t]*#[ \t]*include[ \t]*([<"])([^>"]+)[>"]', re.MULTIL
 
 # Files that stand in broker/ itself: the layers to the right of the folders.
 TOP = {"pipeline": "pipeline", "outlets": "pipeline", "record": "pipeline", "passage": "pipeline", "receipts": "pipeline",
-       "followup": "pipeline", "snapshot": "pipeline", "swap": "pipeline", "breakers": "pipeline",
+       "followup": "pipeline", "takers": "pipeline", "snapshot": "pipeline", "swap": "pipeline", "breakers": "pipeline",
        "passage_votes": "pipeline", "main": "main"}
 
 

@@ -326,10 +326,10 @@ static int operate(struct world *w, const char *name, json_t *request)
 {
     struct seat *seat = &w->seats[COORDINATOR];
     struct verb v = {seat->broker, name, request, NULL};
-    if (seat->broker)
+    if (seat->broker && !seat->broker->stopping) /* then its socket is closed, and the run is over */
         sim_turn(seat->node, call_verb, &v);
     json_decref(request);
-    return !seat->broker || v.error ? -1 : 0;
+    return !seat->broker || (v.error && v.error != ERABI_ADMIN_LATER) ? -1 : 0;
 }
 
 int world_revoke(struct world *w, const char *party)

@@ -1,4 +1,4 @@
-/* erab-embedded-host --mode thread|loop|step [-c CONFIG]...
+/* erab-embedded-host --mode thread|loop|step [--runner ERAB-RUNNER] [-c CONFIG]...
  *
  * Brokers inside one process, all in one of the ways of <erab/broker.h>. With -c it may stand in erabd's place: the same
  * lines, the same signals, the same exit codes. On standard input: `start CONFIG`, `stop PARTY`, `reload PARTY`. Ends
@@ -28,6 +28,7 @@ struct hosted {
 
 static struct {
     enum mode mode;
+    const char *runner;
     struct hosted brokers[BROKERS_MAX];
     size_t n;
     int signals;
@@ -50,7 +51,7 @@ static void on_done(void *user)
 
 static void start(const char *config)
 {
-    struct erab_broker_options options = {.size = sizeof(options), .config = config, .log = on_log};
+    struct erab_broker_options options = {.size = sizeof(options), .config = config, .runner = host.runner, .log = on_log};
     struct hosted *h = &host.brokers[host.n];
     if (host.n == BROKERS_MAX || erab_broker_new(&h->broker, &options) < 0) {
         host.failed = true;
@@ -202,6 +203,8 @@ int main(int argc, char **argv)
         for (unsigned k = THREAD; k <= STEP && strcmp(argv[i], "--mode") == 0; k++)
             if (strcmp(argv[i + 1], modes[k]) == 0)
                 host.mode = (enum mode)k;
+        if (strcmp(argv[i], "--runner") == 0)
+            host.runner = argv[i + 1];
     }
     if (!host.mode || host.signals < 0)
         return 2;

@@ -1,5 +1,6 @@
 """A coordinator's broker (`rest` part) with parties around it, all on loopback, for the flow and attack tests."""
 import os
+import select
 import shutil
 import sys
 import tempfile
@@ -111,22 +112,65 @@ class Stage:
         assert set(codes.values()) <= {0}, f"exit codes {codes}"
 
 
+def one(test, make):
+    """A test on a stage of its own: did it hold?"""
+    stage = make()
+    try:
+        test(stage)
+        stage.close()
+        print(f"ok      {test.__name__}", flush=True)
+        return True
+    except Exception:  # noqa: BLE001 any failure is a failed test
+        print(f"FAILED  {test.__name__}", flush=True)
+        traceback.print_exc(file=sys.stdout)
+        print("\n".join(stage.broker.process.lines[-10:]) if stage.broker.process else "", flush=True)
+        stage.net.stop()
+        return False
+
+
+def begin(test, make):
+    """The same in a process of its own; (pid, what it prints)."""
+    ours, theirs = os.pipe()
+    pid = os.fork()
+    if pid:
+        os.close(theirs)
+        return pid, os.fdopen(ours, "rb")
+    code = 1
+    try:
+        os.close(ours)
+        os.dup2(theirs, 1)
+        os.dup2(theirs, 2)
+        os.close(theirs)
+        code = 0 if one(test, make) else 1
+    except BaseException:  # noqa: BLE001 also what make() throws
+        traceback.print_exc(file=sys.stdout)
+    finally:
+        sys.stdout.flush()
+        os._exit(code)
+
+
 def run(tests, make=Stage):
-    """Each test on a stage of its own; one line each; exit code 1 when one failed."""
-    failed = 0
+    """Each test on a stage and in a process of its own, ERAB_JOBS [1] at a time, for most of their time they
+    wait; exit code 1 when one failed."""
     only = sys.argv[1:]
-    for test in tests:
-        if only and test.__name__ not in only:
-            continue
-        stage = make()
-        try:
-            test(stage)
-            stage.close()
-            print(f"ok      {test.__name__}", flush=True)
-        except Exception:  # noqa: BLE001 any failure is a failed test
-            failed += 1
-            print(f"FAILED  {test.__name__}", flush=True)
-            traceback.print_exc(file=sys.stdout)
-            print("\n".join(stage.broker.process.lines[-10:]) if stage.broker.process else "")
-            stage.net.stop()
+    tests = [t for t in tests if not only or t.__name__ in only]
+    jobs = 1 if only else int(os.environ.get("ERAB_JOBS", "1"))
+    if jobs == 1:
+        sys.exit(0 if all([one(t, make) for t in tests]) else 1)
+    sys.stdout.flush()
+    waiting, running, failed = list(tests), {}, 0
+    while waiting or running:
+        while waiting and len(running) < jobs:
+            pid, out = begin(waiting.pop(0), make)
+            running[out] = (pid, [])
+        for out in select.select(list(running), [], [])[0]:
+            data = os.read(out.fileno(), 65536)
+            pid, said = running[out]
+            said.append(data)
+            if data:
+                continue
+            out.close()
+            del running[out]
+            failed += os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) != 0
+            print(b"".join(said).decode("utf-8", "replace"), end="", flush=True)
     sys.exit(1 if failed else 0)

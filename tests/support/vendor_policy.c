@@ -29,6 +29,19 @@ static const struct erab_option options[] = {
     {.name = NULL},
 };
 
+static int check(const struct erab_config *config, struct erab_error *error)
+{
+    if (strcmp(config->values[0].text, "crash at the check") == 0)
+        abort();
+    for (volatile int on = 1; on && strcmp(config->values[0].text, "hang at the check") == 0;)
+        ;
+    if (config->values[1].integer <= 60000)
+        return 0;
+    snprintf(error->text, sizeof(error->text), "more than a minute is no vote; give at most 60000");
+    snprintf(error->option, sizeof(error->option), "slow_ms");
+    return -22;
+}
+
 static int init(void *instance, erab_self *self, const struct erab_host *host, const struct erab_config *config,
                 struct erab_error *error)
 {
@@ -140,9 +153,24 @@ static const struct erab_policy vendor = {.size = sizeof(struct erab_policy),
                                           .needs = ERAB_NEEDS_BODY,
                                           .options = options,
                                           .instance_size = sizeof(struct vendor),
-                                          .init = init,
+                                          .check = check,
+                                           .init = init,
                                           .decide = decide};
 
-static const struct erab_policy *const policies[] = {&vendor, NULL};
+/* What no runner takes: it asks for more than INGRESS. */
+static const struct erab_policy everywhere = {.size = sizeof(struct erab_policy),
+                                              .abi_major = 0,
+                                              .abi_minor = 1,
+                                              .name = "everywhere",
+                                              .version = "1",
+                                              .vendor = "example",
+                                              .stages = ERAB_STAGE_INGRESS | ERAB_STAGE_EGRESS,
+                                              .needs = ERAB_NEEDS_BODY,
+                                              .options = options,
+                                              .instance_size = sizeof(struct vendor),
+                                              .init = init,
+                                              .decide = decide};
+
+static const struct erab_policy *const policies[] = {&vendor, &everywhere, NULL};
 
 ERAB_MODULE(0, 2, "test", NULL, policies);

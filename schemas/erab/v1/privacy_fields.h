@@ -236,4 +236,5 @@ BODY(ping,
      FIELD(protocol, OPERATION)
      FIELD(reply, OPERATION)
      FIELD(software, OPERATION)
-     FIELD(ready, OPERATION))
+     FIELD(ready, OPERATION)
+     FIELD(takes, OPERATION))

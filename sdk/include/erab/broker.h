@@ -40,7 +40,7 @@ struct erab_broker_options {
     const char *config; /* path of the configuration, read again at each reload */
     erab_broker_log log; /* may be NULL */
     void *user;          /* of log */
-    const char *runner;  /* path of erab-runner, for adapters; NULL: beside the program */
+    const char *runner;  /* path of erab-runner, for modules; NULL: beside the program */
 };
 
 /* Reads and checks the configuration and its profile as a start would; opens no key file. 0 when it is good. */

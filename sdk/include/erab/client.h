@@ -1,8 +1,9 @@
 /* A client of the broker: what a party, an owner's application or a tool connects with.
  *
  * It keeps two connections (command+control, telemetry) over libzmq, sends, resends commands until the
- * broker has answered, hands every incoming message over exactly once as long as the process lives and the
- * message is valid, and replaces a libzmq socket that has stopped.
+ * broker has answered, hands every incoming message over exactly once as long as the message is valid and the
+ * process lives (with a `seen_file`: also after it was killed and started again), and replaces a libzmq socket that
+ * has stopped. Of what it sends nothing outlives the process.
  *
  * Thread: one client belongs to one thread; nothing here blocks but erab_client_run(). Callbacks are made
  * from erab_client_step() and erab_client_run() only; they may call any function here except
@@ -56,6 +57,9 @@ struct erab_client_callbacks {
      * already; an application that wants to know it after its next start keeps it. About the hub itself: the server
      * key may have changed, see erab_client_server_key. May be NULL. */
     void (*on_card)(void *user, struct erab_client *client, const Erab__V1__PartyCard *card);
+    /* What the broker said to `takes` of the options: NONE (they are this client's now), or why not. Told when it changes;
+     * what was refused is asked for again with each sign of life. May be NULL. */
+    void (*on_takes)(void *user, struct erab_client *client, enum erab_reason reason, const char *detail);
 };
 
 /* A sender whose signatures this client believes. With the hub's own key among them (as the invitation pins it), the keys
@@ -83,6 +87,16 @@ struct erab_client_options {
     const char *software;                   /* told to the broker, may be NULL */
     const char *const *parties;             /* whose messages are taken, NULL-terminated, borrowed; NULL: the identity's party
                                                when `sign`, else anybody's. Messages to groups are always taken */
+    const enum erab_type *takes; /* of a local application: the types that it takes, as long as it is connected; copied, at
+                                    most 32. None: those that the configuration gives it */
+    size_t n_takes;
+    /* A file of this client's own (made when missing, mode 0600), in which the ids of commands and control messages that
+     * it takes are kept until an hour after their deadline: on the disk before on_message is called. What comes again
+     * after a restart is answered as before and not handed over; what on_message was in the middle of when the process
+     * ended is REFUSED `internal`, with a detail saying that it is not known whether it was done. When it cannot be
+     * written, messages are REFUSED `storage`. erab_client_new then also returns -EBUSY (another process has it),
+     * -EPROTO (another party's or hub's) or -EBADMSG (damaged). NULL: remembered in memory only. Copied. */
+    const char *seen_file;
 };
 
 /* 0 or a negative errno. Connecting begins at once and goes on for ever. */

@@ -53,16 +53,26 @@ struct erab_datagram {
 struct erab_datagram_options {
     uint32_t size;
     const char *interface; /* the option of the instance whose value names the network interface */
-    const char *group;     /* an IPv4 multicast group to join and to send to, or NULL */
+    const char *group;     /* a multicast group to join and to send to, as 224.0.23.0 or ff02::1, or NULL */
     uint16_t port;         /* bound, and the only one that is sent to */
+    uint8_t unused[6];
+    uint16_t family; /* since ABI 0.3: 4 or 6; 0: that of the group, without one IPv4 */
 };
 
 struct erab_datagram_info {
     uint32_t size;
     uint32_t interface;  /* its index */
-    uint8_t address[16]; /* our own on it; 4 bytes count for IPv4 */
-    uint8_t prefix_bits; /* of its network: unicast goes nowhere else */
+    uint8_t address[16]; /* our own on it; 4 bytes count for IPv4. Of IPv6 the one of the link, if there is one */
+    uint8_t prefix_bits; /* of its network: unicast goes nowhere else (of IPv6 also to its other ones) */
     uint8_t mac[6];
+};
+
+/* Where an accepted stream comes from. The port in the machine's order, the address as on the wire. */
+struct erab_accepted {
+    uint32_t size;
+    uint16_t family; /* 4 or 6 */
+    uint16_t port;
+    uint8_t address[16]; /* the first 4 bytes for IPv4 */
 };
 
 struct erab_host {
@@ -75,7 +85,8 @@ struct erab_host {
     uint64_t (*now_ms)(erab_self *self);
     uint64_t (*monotonic_ms)(erab_self *self);
     /* Sends a message for one of the instance's parties (header fields as in erab_client_send). The host
-     * signs it with the instance's key. 0 or -EAGAIN, -EINVAL, -EMSGSIZE, -EACCES (party not spoken for). */
+     * signs it with the instance's key. `id` (may be NULL) gets its id. 0 or -EAGAIN, -EINVAL, -EMSGSIZE, -EACCES
+     * (party not spoken for). */
     int (*publish)(erab_self *self, const struct erab_outgoing_message *message, uint8_t id[ERAB_ID_SIZE]);
     /* Ends a delivery: APPLIED, or REFUSED with a reason. After `cancel` it is ignored. */
     void (*complete)(erab_self *self, erab_call call, enum erab_receipt_state state, enum erab_reason reason,
@@ -109,14 +120,23 @@ struct erab_host {
      * endpoint in it), -EAGAIN (too many open, or too often), -EIO. */
     int (*connect_stream)(erab_self *self, const char *option);
     /* UDP on one interface: a non-blocking local socket of packets, each with struct erab_datagram before
-     * it. Datagrams to elsewhere than the interface's own network and the group, or to another port, are
-     * dropped and an incident. *info is filled. -EINVAL, -ENODEV, -EADDRNOTAVAIL (no IPv4 address),
+     * it. Datagrams to elsewhere than the interface's own networks and the group, or to another port, are
+     * dropped and an incident. *info is filled. -EINVAL, -ENODEV, -EADDRNOTAVAIL (no such address),
      * -EADDRINUSE, -EAGAIN, -EIO. */
     int (*open_datagram)(erab_self *self, const struct erab_datagram_options *options,
                          struct erab_datagram_info *info);
     /* For policies: the vote of a call that decide() left PENDING. ABSTAIN, ALLOW or DENY; anything else is a
      * DENY. Its texts are copied. A call that is over or was never pending is ignored. */
     void (*decide)(erab_self *self, erab_call call, const struct erab_verdict *verdict);
+    /* Since ABI 0.3. Streams that others open: the host listens on the address in the value of this option,
+     * listen://ADDRESS:PORT (an IPv4 address, or an IPv6 one in brackets). Returns a local descriptor that becomes
+     * readable when a connection waits; closing it ends the listening. The host bounds how many connections there are, in
+     * all and from one source, and how long one may be silent. -EINVAL (no such option, or no listen:// in it),
+     * -EADDRINUSE, -EADDRNOTAVAIL, -EACCES (the port needs a privilege), -EAGAIN (too many), -EIO. */
+    int (*listen_streams)(erab_self *self, const char *option);
+    /* The next connection: a non-blocking local stream socket, the caller's to close, with *from filled. -EAGAIN: none
+     * waits. -EPIPE: the host listens no more. Let none wait: what is not taken is turned away. */
+    int (*accept_stream)(erab_self *self, int listener, struct erab_accepted *from);
 };
 
 #ifdef __cplusplus

@@ -12,7 +12,7 @@ extern "C" {
 
 /* Major must equal the host's; minor may be at most the host's. Written as numbers in a module's source. */
 #define ERAB_ABI_MAJOR 0
-#define ERAB_ABI_MINOR 2
+#define ERAB_ABI_MINOR 3
 
 enum erab_option_type {
     ERAB_OPTION_TEXT,

@@ -100,7 +100,9 @@ extern "C" {
     X(KEY_IN_USE, "key-in-use", 0)                                                                           \
     /* rules, later */                                                                                       \
     X(POLICY_DEADLINE, "policy-deadline", 1)                                                                 \
-    X(CONSENT_MISSING, "consent-missing", 0)
+    X(CONSENT_MISSING, "consent-missing", 0)                                                                 \
+    /* the owner's applications */                                                                           \
+    X(TYPE_TAKEN, "type-taken", 1)
 
 enum erab_reason {
 #define ERAB_REASON_ENUM(name, code, retry) ERAB_REASON_##name,

@@ -33,11 +33,6 @@ static uint64_t read_be(struct erabi_reader *r, size_t n)
     return v;
 }
 
-uint8_t erabi_read_u8(struct erabi_reader *r)
-{
-    return (uint8_t)read_be(r, 1);
-}
-
 uint16_t erabi_read_u16(struct erabi_reader *r)
 {
     return (uint16_t)read_be(r, 2);

@@ -35,7 +35,16 @@ static inline struct erabi_slice erabi_slice(const void *data, size_t size)
 bool erabi_slice_equal(struct erabi_slice a, struct erabi_slice b);
 
 struct erabi_reader erabi_reader(const void *data, size_t size);
-uint8_t erabi_read_u8(struct erabi_reader *r);
+/* Here, for every number and text of a message is read through it. */
+static inline uint8_t erabi_read_u8(struct erabi_reader *r)
+{
+    if (r->bad || r->left == 0) {
+        r->bad = true;
+        return 0;
+    }
+    r->left--;
+    return *r->at++;
+}
 uint16_t erabi_read_u16(struct erabi_reader *r);
 uint32_t erabi_read_u32(struct erabi_reader *r);
 uint64_t erabi_read_u64(struct erabi_reader *r);

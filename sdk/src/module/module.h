@@ -71,8 +71,36 @@ void erabi_module_close(struct erabi_module_file *file);
 /* Option tables. A table is well-formed when its names are of a-z, 0-9 and '_' and stand once, its types are known,
  * its ranges are not empty, its defaults fit and nothing required has one. */
 int erabi_module_options_table(const struct erab_option *table, struct erab_error *error);
-/* Fills a configuration in the table's order from a JSON object (or NULL): values as JSON or, as from a
- * configuration file, as text. Never names a value in `error`, which may be a secret. */
+/* What was given for an option, wherever it comes from: a text, a list (an item that is no text is NULL), or neither. */
+struct erabi_option_given {
+    const char *name;
+    const char *text;
+    const char *const *items;
+    size_t n_items;
+};
+/* One thing that is wrong: `text` says what and what would be right and never names a value, which may be a secret.
+ * Who knows lines finds it by the rest. */
+struct erabi_option_fault {
+    const char *option; /* as it was given, or as the table has it; "" for none */
+    bool is_name;       /* its name is wrong, not its value */
+    size_t item;        /* of a list, counted from 1; 0: the whole option */
+    const char *text;
+};
+struct erabi_options_given {
+    const struct erabi_option_given *at;
+    size_t n;
+    bool lists_are_lists; /* else a list may also come as one text with spaces between */
+    void (*fault)(void *user, const struct erabi_option_fault *fault);
+    void *user;
+};
+/* Fills a configuration in the table's order, with defaults, and tells every fault. 0, -EINVAL, -ENOMEM; in each case
+ * released with erabi_module_options_deinit. */
+int erabi_module_options_fill(struct erab_config *out, const struct erab_option *table,
+                              const struct erabi_options_given *given);
+/* The same from a JSON object (or NULL): values as JSON or as text. */
+int erabi_module_options_json(struct erab_config *out, const struct erab_option *table, const json_t *given,
+                              void (*fault)(void *user, const struct erabi_option_fault *fault), void *user);
+/* The same; `error` has the first fault. */
 int erabi_module_options(struct erab_config *out, const struct erab_option *table, const json_t *given,
                          struct erab_error *error);
 /* Secrets are wiped. */

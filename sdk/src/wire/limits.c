@@ -24,6 +24,7 @@ static const struct erabi_limit limits[] = {
     {T(receipt), 1, ERAB_ID_SIZE, ERAB_ID_SIZE},
     {T(receipt), 2, ERAB_HASH_SIZE, ERAB_HASH_SIZE},
     {T(receipt), 8, 0, 1024},
+    {T(ping), 5, 0, 32},
     {T(party_key), 1, ERAB_KEY_SIZE, ERAB_KEY_SIZE},
     {T(party_key), 2, ERAB_KEY_SIZE, ERAB_KEY_SIZE},
     {T(party_card), 4, 1, 4},

@@ -67,7 +67,12 @@ static bool leave(struct scan *s)
 
 static bool text_ok(struct erabi_slice s)
 {
-    struct erabi_reader r = erabi_reader(s.data, s.size);
+    size_t plain = 0;
+    while (plain < s.size && s.data[plain] - 1u < 0x7f) /* ASCII without NUL: nearly all there is */
+        plain++;
+    if (plain == s.size)
+        return true;
+    struct erabi_reader r = erabi_reader(s.data + plain, s.size - plain);
     while (r.left) {
         uint32_t c = erabi_read_u8(&r);
         unsigned more = c < 0x80 ? 0 : c < 0xc2 ? 4 : c < 0xe0 ? 1 : c < 0xf0 ? 2 : c < 0xf5 ? 3 : 4;

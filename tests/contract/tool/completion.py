@@ -1,9 +1,8 @@
 #!/usr/bin/python3
-"""What bash completes, by its own completion machinery; the scripts of the other shells by their words, and by the shells
-themselves where they are installed."""
+"""What bash completes, by its own completion machinery; the scripts of the other shells by their words (and by the shells
+themselves in completion_shell.py)."""
 import json
 import os
-import shutil
 import subprocess
 import sys
 import tempfile
@@ -67,9 +66,6 @@ class Completion(unittest.TestCase):
             for v in VERBS:
                 for word in [v["noun"], v["verb"] or "", *[o.lstrip("-") for o in v["options"]]]:
                     self.assertIn(word, text)
-            program = shutil.which(shell)
-            if program:
-                subprocess.run([program, "-n", "/dev/stdin"], input=text, text=True, check=True, timeout=30)
 
 
 unittest.main()

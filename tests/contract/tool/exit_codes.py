@@ -51,8 +51,11 @@ def refused(s):
         "party deny": ["party", "deny", "alder", *hana, *at],
         "party revoke": ["party", "revoke", "stranger", *hana, *at],
         "breaker list": None,  # as well
-        "breaker trip": ["breaker", "trip", "alder", "r3", "birch", *at],
-        "breaker close": ["breaker", "close", "alder", "r9", "birch", *at],
+        "breaker trip": ["breaker", "trip", "alder", "r3", "birch", *hana, *at],
+        "breaker close": ["breaker", "close", "alder", "r9", "birch", *hana, *at],
+        "clock show": None,  # as well
+        "clock accept": ["clock", "accept", "--operator", s.net.keys.path("alder"), *at],
+        "clock reject": ["clock", "reject", "--operator", s.net.keys.path("alder"), *at],
         "health": None,  # a broker that is not ready is in the goldens
         "send": ["send", "stranger", "dispatch", *ORDER, *s.way("rest.app", "local")],
         "watch": ["watch", *s.way("retail", "r3"), "--timeout", "20"],  # its key has no business on this listener
@@ -65,14 +68,16 @@ def misused():
     return [["key", "rotate", "a", "b"], ["key", "rotate", "r3", "f", "--socket", "s", "--overlap", "0"],
             ["party", "list"], ["party", "list", "--state", "gone", "--socket", "s"], ["party", "invite", "x", "f", "--role", "queen", "--firm", "f", "--socket", "s"],
             ["party", "invite", "x", "f", "--role", "ra", "--firm", "f", "--socket", "s", "--hours", "0"],
-            ["config", "reload"], ["journal", "backup", "x"], ["journal", "backup", "x", "y", "--socket", "s"], ["isolate", "r1"], ["join", "r1"], ["breaker", "list"],
+            ["config", "reload"], ["journal", "backup", "x"], ["journal", "backup", "x", "y", "--socket", "s"], ["isolate", "r1"], ["join", "r1"], ["breaker", "list"], ["clock", "show"], ["clock", "accept"],
+            ["clock", "reject"], ["clock", "reject", "--lower", "--socket", "s"],
             ["audit", "verify", "x", "--key", "abc"], ["plugin", "check", __file__, "no-equals"], ["completion", "tcsh"],
             ["help", "me"], ["send", "x", "dispatch"], ["watch"], ["send", "X!", "dispatch", *way],
             ["send", "x", "song", *way], ["send", "x", "opt", "--category", "secret", *way],
             ["send", "x", "opt", "--expires", "0", *way], ["send", "x", "opt", "--until", "dawn", *way],
             ["send", "x", "telemetry", "--until", "applied", *way], ["send", "x", "opt", "--parent", "1:2", *way],
             ["send", "x", "opt", "--seal-to", "12", *way], ["send", "x", "opt", "--trust", "a", *way],
-            ["watch", "--count", "0", *way], ["watch", "--timeout", "soon", *way], ["watch", "--types", "opt,song", *way]]
+            ["watch", "--count", "0", *way], ["watch", "--timeout", "soon", *way], ["watch", "--types", "opt,song", *way],
+            ["watch", "--take", "opt,song", *way], ["watch", "--take", "opt", *way]]
 
 
 def bodies(s):
@@ -97,12 +102,15 @@ def unreachable(s):
         "key rotate": ["key", "rotate", s.net.keys.path("alder"), s.path("a2"), *way[2:], "--role", "ra"],
         "enroll": ["enroll", s.path("cedar.invitation"), s.path("cedar.key")],
         "config reload": ["config", "reload", *none], "isolate": ["isolate", "r1", *none], "join": ["join", "r1", *none],
-        "health": ["health", s.path("none")], "journal backup": ["journal", "backup", s.path("copy"), *none],
+        "health": ["health", s.path("none")],
+        "clock show": ["clock", "show", *none], "clock accept": ["clock", "accept", *hana, *none],
+        "clock reject": ["clock", "reject", *hana, *none],
+        "journal backup": ["journal", "backup", s.path("copy"), *none],
         "party invite": ["party", "invite", "x", s.path("i"), "--role", "ra", "--firm", "f", *hana, *none],
         "party list": ["party", "list", *none], "party show": ["party", "show", "x", *none],
         "party approve": ["party", "approve", "x", *hana, *none], "party deny": ["party", "deny", "x", *hana, *none],
         "party revoke": ["party", "revoke", "x", *hana, *none], "breaker list": ["breaker", "list", *none],
-        "breaker trip": ["breaker", "trip", "a", "r3", "b", *none], "breaker close": ["breaker", "close", "a", "r3", "b", *none],
+        "breaker trip": ["breaker", "trip", "a", "r3", "b", *none], "breaker close": ["breaker", "close", "a", "r3", "b", *hana, *none],
         "send": ["send", "alder", "dispatch", *ORDER, *way, "--expires", "1"], "watch": ["watch", *way, "--timeout", "1"],
     }
 

@@ -1,6 +1,7 @@
 #!/usr/bin/python3
 """What every verb of the tool prints, as text and as JSON, against the files of golden/. With --rewrite they are written
 anew: look at the difference before it is committed."""
+import copy
 import difflib
 import json
 import os
@@ -48,10 +49,11 @@ class Goldens:
             text = text.replace(what, name)
         for pattern, name in ((r"\b[0-9a-f]{128}\b", "SIGNATURE"), (r"\b[0-9a-f]{64}\b", "KEY"),
                               (r"\b[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[0-9a-f]{4}-[0-9a-f]{12}\b", "ID"),
-                              (r"\b[0-9a-f]{32}\b", "LOG"), (r"127\.0\.0\.1:\d+", "127.0.0.1:PORT"),
+                              (r"\b[0-9a-f]{32}\b", "LOG"), (r"\b127\.\d+\.\d+\.\d+:\d+", "127.0.0.1:PORT"),
                               (r'(?<="seq": )\d+', "NUMBER"), (r"\b1[6-9]\d{11}\b", "TIME"), (r'\b0\.1\.\d+\b', "VERSION"),
-                              (r'("(?:connections|packets_in|packets_out|refused|for_s|retry_in_s|records|heads|witnessed'
-                               r'|serial)": )\d+', r"\1N"),
+                              (r'("(?:connections|packets_in|packets_out|refused|for_s|retry_in_s|records|heads|witnessed|ahead_ms'
+                               r'|serial)": )-?\d+', r"\1N"),
+                              (r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ", "DATE"),
                               (r"connections: \d+; packets: \d+ in, \d+ out, \d+ refused", "connections: N; packets: N"),
                               (r"\d+ (records|heads|confirmed)", r"N \1"), (r"\+\d+ +(\d)", r"+N \1"),
                               (r"(operator) +\d+ +\d+( +\d)", r"\1 N N\2")):
@@ -108,6 +110,9 @@ def offline(g, s, n):
     g("operator_new", "operator", "new", "taro", s.path(f"taro{n}"))
     g("config_check", "config", "check", s.broker.path)
     g("config_check_bad", "config", "check", s.write("bad.yaml", "profil: /p\nowner: {party: A}\n"))
+    bad = copy.deepcopy(s.broker.config)
+    bad["adapters"][0]["options"] = {"refus": "true", "refuse": "maybe"}
+    g("config_check_options", "config", "check", s.write("options.yaml", json.dumps(bad, indent=1)))
     g("topology_check", "topology", "check", s.broker.path)
     g("policy_list", "policy", "list")
     g("policy_test", "policy", "test", s.write("cases.yaml", POLICY_CASES.format(source=SOURCE)))
@@ -151,14 +156,16 @@ def not_ready(g, s):
 
 
 def running(g, s):
-    at = ["--socket", s.socket]
+    at, hana = ["--socket", s.socket], ["--operator", s.path("hana")]
     g("journal_backup_running", "journal", "backup", s.path(f"copy-{g.form}"), *at)
     g("health", "health", s.socket)
     not_ready(g, s)
-    g("breaker_trip", "breaker", "trip", "alder", "r3", "coordinator.rest", "odd at night", *at)
+    g("breaker_trip", "breaker", "trip", "alder", "r3", "coordinator.rest", "odd at night", *hana, *at)
     g("breaker_list", "breaker", "list", *at)
-    g("breaker_close", "breaker", "close", "alder", "r3", "coordinator.rest", *at)
+    g("breaker_close", "breaker", "close", "alder", "r3", "coordinator.rest", *hana, *at)
     g("breaker_list_none", "breaker", "list", *at)
+    for verb in ("show", "accept", "reject"):
+        g(f"clock_{verb}", "clock", verb, *([] if verb == "show" else hana), *at)
     g("isolate", "isolate", "r2", *at)
     g("isolate_unknown", "isolate", "r9", *at)
     g("join", "join", "r2", *at)

@@ -97,6 +97,7 @@ static void fini(void *instance)
 
 static const struct erab_option options[] = {
     {.name = "endpoint", .type = ERAB_OPTION_TEXT, .help = "HOST:PORT"},
+    {.name = "listen", .type = ERAB_OPTION_TEXT, .help = "listen://ADDRESS:PORT"},
     {.name = "interface", .type = ERAB_OPTION_TEXT, .help = "a network interface"},
     {.name = NULL},
 };
@@ -120,6 +121,6 @@ static const struct erab_adapter bad = {.size = sizeof bad,
 
 static const struct erab_adapter *const adapters[] = {&bad, NULL};
 
-ERAB_MODULE(0, 2, "fault", adapters, NULL);
+ERAB_MODULE(0, 3, "fault", adapters, NULL);
 
 #endif

@@ -202,16 +202,16 @@ class Interop(unittest.TestCase):
         ven = self.ven()
         event = self.event()
         self.vtn.wait("created-event", event=event, opt="optIn")
-        ven.say(**{"do": "opt", "order": event, "from": "alder.direct", "in": False, "call": 3})
-        ven.next("complete", call=3, state="applied")
+        ven.say(**{"do": "opt", "order": event, "from": "alder.direct", "in": False})
+        ven.next("complete", call=ven.next("call")["call"], state="applied")
         self.vtn.wait("created-event", event=event, opt="optOut")
 
     def test_telemetry_is_reported_and_applied_after_the_answer(self):
         ven = self.ven()
         ven.next("log", text="registered as VEN_1, poll every 1000 ms")
         self.vtn.wait("created-report")
-        ven.say(do="telemetry", resource="all", kw=-12.25, call=9)
-        self.assertEqual(ven.next("complete", call=9)["state"], "applied")
+        ven.say(do="telemetry", resource="all", kw=-12.25)
+        self.assertEqual(ven.next("complete", call=ven.next("call")["call"])["state"], "applied")
         report = self.vtn.wait("report")
         self.assertEqual((report["name"], report["points"][0]["value"]), ("TELEMETRY_USAGE", -12.25))
 

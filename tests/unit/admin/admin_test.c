@@ -30,7 +30,16 @@ static json_t *refuse(void *user, const json_t *request, const char **error)
     return NULL;
 }
 
-static const struct erabi_admin_verb verbs[] = {{"health", health}, {"party-revoke", refuse}, {0}};
+static struct erabi_admin_ticket *ticket;
+
+static json_t *wait_for_it(void *user, const json_t *request, const char **error)
+{
+    ticket = erabi_admin_later(admin);
+    *error = ERABI_ADMIN_LATER;
+    return NULL;
+}
+
+static const struct erabi_admin_verb verbs[] = {{"health", health}, {"party-revoke", refuse}, {"wait", wait_for_it}, {0}};
 
 static int fresh(void **state)
 {
@@ -97,6 +106,53 @@ static void what_is_no_request_is_refused(void **state)
     ask("{\"verb\":\"x\"}\n", "{\"ok\":false,\"error\":\"this verb is not known\"}\n");
 }
 
+static int asked_to_wait(void)
+{
+    int fd = dial();
+    const char two[] = "{\"verb\":\"wait\"}\n{\"verb\":\"health\"}\n";
+    assert_true(send(fd, two, strlen(two), 0) > 0);
+    ticket = NULL;
+    while (!ticket)
+        uv_run(&loop, UV_RUN_NOWAIT);
+    char got[64];
+    assert_int_equal(recv(fd, got, sizeof(got), 0), -1); /* neither is answered yet */
+    return fd;
+}
+
+static void an_answer_may_come_later_and_those_after_it_wait(void **state)
+{
+    char got[512] = "";
+    int fd = asked_to_wait();
+    erabi_admin_answer(ticket, json_pack("{s:i}", "n", 7), NULL);
+    answer(fd, got, sizeof(got));
+    assert_ptr_equal(strstr(got, "{\"n\":7,\"ok\":true}\n"), got);
+    if (!strstr(got, "ready"))
+        assert_true(answer(fd, got, sizeof(got)) > 0);
+    assert_non_null(strstr(got, "{\"ready\":true,\"ok\":true}\n"));
+    close(fd);
+}
+
+static void a_later_refusal_says_why(void **state)
+{
+    char got[512] = "";
+    int fd = asked_to_wait();
+    erabi_admin_answer(ticket, NULL, "not kept");
+    answer(fd, got, sizeof(got));
+    assert_ptr_equal(strstr(got, "{\"ok\":false,\"error\":\"not kept\"}\n"), got);
+    close(fd);
+}
+
+static void nobody_is_answered_when_the_socket_has_ended(void **state)
+{
+    int fd = asked_to_wait();
+    erabi_admin_stop(admin, NULL, NULL);
+    uv_run(&loop, UV_RUN_DEFAULT);
+    erabi_admin_answer(ticket, json_pack("{s:i}", "n", 7), NULL);
+    close(fd);
+    assert_int_equal(erabi_admin_new(&admin, &loop, path, verbs, NULL), 0);
+    assert_null(erabi_admin_later(admin));
+}
+
 static void the_socket_is_for_its_owner_only(void **state)
 {
     struct stat st;
@@ -151,6 +207,9 @@ int main(void)
         T(a_verb_is_answered),
         T(a_refusal_says_why),
         T(what_is_no_request_is_refused),
+        T(an_answer_may_come_later_and_those_after_it_wait),
+        T(a_later_refusal_says_why),
+        T(nobody_is_answered_when_the_socket_has_ended),
         T(the_socket_is_for_its_owner_only),
         T(a_live_socket_is_not_replaced),
         T(a_line_without_end_closes_its_client),

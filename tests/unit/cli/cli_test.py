@@ -80,7 +80,8 @@ class Cli(unittest.TestCase):
         code, out, _ = run("policy", "list", "--json")
         self.assertEqual(code, 0)
         names = {p["name"]: [o["name"] for o in p["options"]] for p in json.loads(out)["policies"]}
-        self.assertEqual(list(names), ["r1", "r2", "r3", "r4", "r5", "info", "quota", "safety", "privacy"])
+        self.assertEqual(list(names), ["r1", "r2", "r3", "r4", "r5", "info", "quota", "safety", "privacy",
+                                       "access"])
         self.assertIn("rules", names["quota"])
 
     def test_config_check_tells_every_fault_with_its_place(self):

@@ -259,6 +259,8 @@ static void a_row_is_read_as_it_was_written(void **state)
     r.n_speaks_for = 1;
     strcpy(r.approvals[0], "hana");
     r.n_approvals = 1;
+    strcpy(r.groups[0], "all-ra");
+    r.n_groups = 1;
     r.version = UINT32_MAX;
     r.types = ~0ull;
     int n = erabi_row_encode(&r, text);
@@ -282,6 +284,9 @@ static void the_largest_row_fits(void **state)
         memset(r.approvals[i], 'a', ERAB_PARTY_MAX);
     for (size_t i = 0; i < r.n_speaks_for; i++)
         memset(r.speaks_for[i], 'a', ERAB_PARTY_MAX);
+    r.n_groups = ERABI_ROW_GROUPS;
+    for (size_t i = 0; i < r.n_groups; i++)
+        memset(r.groups[i], 'a', ERAB_PARTY_MAX);
     for (size_t i = 0; i < r.n_keys; i++)
         r.keys[i].from_ms = r.keys[i].until_ms = ERABI_FOR_EVER;
     assert_true(erabi_row_encode(&r, text) > 0);

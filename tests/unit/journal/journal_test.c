@@ -34,6 +34,57 @@ static void what_has_expired_and_was_settled_does_not_come_back(void **state)
     closed(j);
 }
 
+static size_t body_size(void)
+{
+    sqlite3 *db;
+    sqlite3_stmt *st;
+    assert_int_equal(sqlite3_open_v2(path, &db, SQLITE_OPEN_READONLY, NULL), SQLITE_OK);
+    assert_int_equal(sqlite3_prepare_v2(db, "SELECT length(body), length(hash) FROM message", -1, &st, NULL), SQLITE_OK);
+    assert_int_equal(sqlite3_step(st), SQLITE_ROW);
+    assert_int_equal(sqlite3_column_int(st, 1), ERAB_HASH_SIZE);
+    size_t size = (size_t)sqlite3_column_int(st, 0);
+    sqlite3_finalize(st);
+    sqlite3_close(db);
+    return size;
+}
+
+static void a_body_that_nobody_waits_for_is_erased_and_its_hash_stays(void **state)
+{
+    struct erabi_journal *j = opened();
+    int64_t row;
+    put(j, 1, 1000, &row);
+    erabi_journal_tick(j, 500);
+    closed(j);
+    assert_true(body_size() > 0);
+    j = opened();
+    erabi_journal_outbox_done(j, row);
+    erabi_journal_tick(j, 500);
+    closed(j);
+    assert_int_equal(body_size(), 0);
+    j = opened(); /* which reads all of it and finds no damage */
+    assert_int_equal(load(j, 600), 0);
+    assert_int_equal(seen.marks, 1);
+    closed(j);
+}
+
+static void a_body_that_is_to_be_kept_stays_until_then(void **state)
+{
+    struct erabi_journal *j = opened();
+    int64_t row;
+    put_until(j, 1, 1000, 2000, &row);
+    erabi_journal_outbox_done(j, row);
+    erabi_journal_tick(j, 1500);
+    closed(j);
+    assert_true(body_size() > 0);
+    j = opened();
+    erabi_journal_tick(j, 2500);
+    closed(j);
+    j = opened();
+    assert_int_equal(load(j, 0), 0);
+    assert_int_equal(seen.marks, 0);
+    closed(j);
+}
+
 static void what_expired_and_was_told_to_nobody_comes_back(void **state)
 {
     struct erabi_journal *j = opened();
@@ -319,6 +370,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         T(what_was_put_is_there_after_a_restart),
         T(what_has_expired_and_was_settled_does_not_come_back),
+        T(a_body_that_nobody_waits_for_is_erased_and_its_hash_stays),
+        T(a_body_that_is_to_be_kept_stays_until_then),
         T(what_expired_and_was_told_to_nobody_comes_back),
         T(what_is_owed_for_over_a_day_is_forgotten),
         T(members_of_a_group_keep_their_states_until_all_is_told),

@@ -73,7 +73,7 @@ static inline void on_done(void *user, int result)
     done_result = result;
 }
 
-static inline int put(struct erabi_journal *j, uint8_t number, uint64_t expires, int64_t *row)
+static inline int put_until(struct erabi_journal *j, uint8_t number, uint64_t expires, uint64_t keep, int64_t *row)
 {
     static const uint8_t header[] = "header", body[] = "body";
     uint8_t id[ERAB_ID_SIZE] = {number}, hash[ERAB_HASH_SIZE];
@@ -87,6 +87,7 @@ static inline int put(struct erabi_journal *j, uint8_t number, uint64_t expires,
         .type = ERAB_DISPATCH,
         .state = ERAB_ACCEPTED,
         .expires_at_ms = expires,
+        .keep_until_ms = keep,
         .recipients = &to,
         .n_recipients = 1,
     };
@@ -95,6 +96,11 @@ static inline int put(struct erabi_journal *j, uint8_t number, uint64_t expires,
     if (row)
         *row = to.row;
     return r;
+}
+
+static inline int put(struct erabi_journal *j, uint8_t number, uint64_t expires, int64_t *row)
+{
+    return put_until(j, number, expires, 0, row);
 }
 
 static inline int on_pending(void *user, const struct erabi_journal_pending *p)

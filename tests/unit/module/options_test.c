@@ -5,6 +5,8 @@
 #include <stdint.h>
 #include <cmocka.h>
 
+#include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -70,8 +72,8 @@ static void values_may_be_json_or_text(void **state)
 static void an_unknown_option_is_told_with_the_nearest(void **state)
 {
     (void)state;
-    refused("{\"pol_s\":7}", "option pol_s: unknown; did you mean poll_s?");
-    refused("{\"tokn\":\"x\"}", "option tokn: unknown; did you mean token?");
+    refused("{\"pol_s\":7}", "option pol_s: unknown; did you mean 'poll_s'?");
+    refused("{\"tokn\":\"x\"}", "option tokn: unknown; did you mean 'token'?");
 }
 
 static void every_wrong_value_is_told_with_what_would_be_right(void **state)
@@ -82,6 +84,9 @@ static void every_wrong_value_is_told_with_what_would_be_right(void **state)
     refused("{\"poll_s\":\"99999999999999999999\"}", "option poll_s: must be a whole number");
     refused("{\"poll_s\":1.5}", "option poll_s: must be a whole number");
     refused("{\"mode\":\"quick\"}", "option mode: must be one of slow, fast");
+    refused("{\"mode\":\"fst\"}", "option mode: must be one of slow, fast; did you mean 'fast'?");
+    refused("{\"poll_s\":\" 7\"}", "option poll_s: must be a whole number");
+    refused("{\"mode\":[\"slow\"]}", "option mode: must be a text");
     refused("{\"verify\":\"yes\"}", "option verify: must be true or false");
     refused("{\"ca_file\":\"ca.pem\"}", "option ca_file: must be an absolute path");
     refused("{\"devices\":[]}", "option devices: must have 1 to 3 items");
@@ -90,13 +95,61 @@ static void every_wrong_value_is_told_with_what_would_be_right(void **state)
     refused("{\"mode\":null}", "option mode: must be a text");
 }
 
+struct told {
+    size_t n;
+    char text[8][200];
+};
+
+static void tell(void *user, const struct erabi_option_fault *fault)
+{
+    struct told *t = user;
+    assert_true(t->n < 8);
+    snprintf(t->text[t->n++], sizeof t->text[0], "%s %d %zu", fault->option, fault->is_name, fault->item);
+}
+
+static void every_fault_is_told_with_its_place(void **state)
+{
+    struct told told = {0};
+    json_t *given = json_loads("{\"pol_s\":7,\"poll_s\":0,\"devices\":[\"a\",2],\"token\":\"x\"}", 0, NULL);
+    (void)state;
+    assert_int_equal(erabi_module_options_json(&config, table, given, tell, &told), -EINVAL);
+    erabi_module_options_deinit(&config, table);
+    json_decref(given);
+    assert_int_equal(told.n, 4);
+    assert_string_equal(told.text[0], "pol_s 1 0");
+    assert_string_equal(told.text[1], "poll_s 0 0");
+    assert_string_equal(told.text[2], "devices 0 2");
+    assert_string_equal(told.text[3], "token 0 0");
+}
+
+static void a_list_has_to_be_one_where_that_is_asked(void **state)
+{
+    struct told told = {0};
+    const struct erabi_option_given one = {.name = "devices", .text = "a b"};
+    struct erabi_options_given given = {.at = &one, .n = 1, .lists_are_lists = true, .fault = tell, .user = &told};
+    (void)state;
+    assert_int_equal(erabi_module_options_fill(&config, table, &given), -EINVAL);
+    erabi_module_options_deinit(&config, table);
+    assert_int_equal(told.n, 1);
+}
+
+static void a_default_of_a_list_is_split(void **state)
+{
+    static const struct erab_option lists[] = {
+        {"ways", ERAB_OPTION_LIST, 0, "r1 r2", 0, 0, NULL, "w"}, {NULL, 0, 0, NULL, 0, 0, NULL, NULL}};
+    (void)state;
+    assert_int_equal(fill(lists, "{}"), 0);
+    assert_string_equal(config.values[0].list[1], "r2");
+    erabi_module_options_deinit(&config, lists);
+}
+
 static void a_required_option_is_asked_for(void **state)
 {
     static const struct erab_option needed[] = {
         {"host", ERAB_OPTION_TEXT, ERAB_OPTION_REQUIRED, NULL, 0, 0, NULL, "h"}, {NULL, 0, 0, NULL, 0, 0, NULL, NULL}};
     (void)state;
     assert_true(fill(needed, "{}") < 0);
-    assert_string_equal(error.text, "option host: is required");
+    assert_string_equal(error.text, "option host: is required: h");
     erabi_module_options_deinit(&config, needed);
 }
 
@@ -153,6 +206,9 @@ int main(void)
         cmocka_unit_test(values_may_be_json_or_text),
         cmocka_unit_test(an_unknown_option_is_told_with_the_nearest),
         cmocka_unit_test(every_wrong_value_is_told_with_what_would_be_right),
+        cmocka_unit_test(every_fault_is_told_with_its_place),
+        cmocka_unit_test(a_list_has_to_be_one_where_that_is_asked),
+        cmocka_unit_test(a_default_of_a_list_is_split),
         cmocka_unit_test(a_required_option_is_asked_for),
         cmocka_unit_test(a_secret_stands_in_no_error),
         cmocka_unit_test(the_manual_has_every_row),

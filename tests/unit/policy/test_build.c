@@ -86,21 +86,21 @@ static void an_unknown_option_is_told_with_the_nearest(void **state)
 
 static void a_policy_without_options_says_so(void **state)
 {
-    refused("  - {name: r3, options: {a: b}}\n", "11:26", "has no options");
+    refused("  - {name: r3, options: {a: b}}\n", "11:26", "there are no options");
 }
 
 static void a_needed_option_is_missed(void **state)
 {
-    refused("  - quota\n", "11:5", "rules: is missing");
+    refused("  - quota\n", "11:5", "option rules: is required");
 }
 
 static void an_option_of_another_type_is_refused_at_its_value(void **state)
 {
-    refused("  - name: quota\n    options:\n      rules: \"rate=5\"\n", "13:14", "a list is needed");
+    refused("  - name: quota\n    options:\n      rules: \"rate=5\"\n", "13:14", "must be a list");
     refused("  - name: quota\n    options:\n      rules: [\"rate=5\"]\n      entries: many\n", "14:16", "whole number");
     refused("  - name: quota\n    options:\n      rules: [\"rate=5\"]\n      entries: 3\n", "14:16", "from 16 to 262144");
     refused("  - name: safety\n    options:\n      rules: [\"max_kw=5\"]\n      unmatched: pass\n", "14:18",
-            "none of abstain deny");
+            "must be one of abstain, deny");
 }
 
 static void a_wrong_rule_is_told_at_its_own_line(void **state)

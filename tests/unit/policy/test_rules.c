@@ -1,4 +1,4 @@
-/* What quota, safety and privacy say, each alone, and the table of fields behind privacy and masking. */
+/* What safety and privacy say, each alone, and the table of fields behind privacy and masking. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -11,173 +11,9 @@
 
 #include <erab/privacy.h>
 
+#include "one_policy.h"
 #include "plugins.h"
 #include "policy/judge.h"
-
-#define NOW UINT64_C(1900000000000) /* 2030-03-17 17:46:40 UTC, 02:46:40 the next day in Japan */
-
-static const struct erab_policy *policy;
-static void *instance;
-static struct erab_config_value values[16];
-static const char *lists[8][16];
-static struct erab_config config;
-static struct erab_verdict verdict;
-
-/* `options`: name=item;item|name=item, for lists; an option that is not a list: name:value. */
-static void make(const struct erab_policy *p, const char *options)
-{
-    static char text[2048];
-    struct erab_error error = {.size = sizeof(error)};
-    uint32_t n = 0, list = 0;
-    policy = p;
-    strcpy(text, options);
-    for (const struct erab_option *o = p->options; o->name; o++, n++) {
-        values[n] = (struct erab_config_value){.name = o->name, .text = o->default_value};
-        if (o->default_value)
-            values[n].integer = strtoll(o->default_value, NULL, 10);
-    }
-    config = (struct erab_config){.size = sizeof(config), .n = n, .values = values};
-    char *outer;
-    for (char *word = strtok_r(text, "|", &outer); word; word = strtok_r(NULL, "|", &outer)) {
-        size_t at = strcspn(word, "=:");
-        bool is_list = word[at] == '=';
-        word[at] = '\0';
-        struct erab_config_value *v = NULL;
-        for (uint32_t i = 0; i < n; i++)
-            if (strcmp(values[i].name, word) == 0)
-                v = &values[i];
-        assert_non_null(v);
-        v->text = word + at + 1;
-        v->integer = strtoll(v->text, NULL, 10);
-        uint32_t k = 0;
-        char *inner;
-        for (char *item = strtok_r(word + at + 1, ";", &inner); item && is_list; item = strtok_r(NULL, ";", &inner))
-            lists[list][k++] = item;
-        if (is_list) {
-            lists[list][k] = NULL;
-            v->list = lists[list++];
-        }
-    }
-    instance = calloc(1, p->instance_size);
-    assert_int_equal(p->check(&config, &error), 0);
-    if (p->init(instance, NULL, NULL, &config, &error) < 0)
-        fail_msg("%s", error.text);
-}
-
-static int drop(void **state)
-{
-    if (policy)
-        policy->fini(instance);
-    free(instance);
-    policy = NULL;
-    instance = NULL;
-    return 0;
-}
-
-struct ask {
-    const char *from, *to;
-    enum erab_type type;
-    enum erab_category category;
-    enum erab_interface interface;
-    uint64_t after_ms;
-    uint32_t size;
-    uint8_t id;
-};
-
-static enum erab_vote ask_about(struct ask a, const ProtobufCMessage *body)
-{
-    struct erab_header header = {.type = a.type, .category = a.category ? a.category : ERAB_OPERATION, .id = {a.id}};
-    struct erab_policy_request request = {.size = sizeof(request),
-                                          .stage = ERAB_STAGE_INGRESS,
-                                          .interface = a.interface ? a.interface : ERAB_IF_R4,
-                                          .from = a.from ? a.from : "alder",
-                                          .to = a.to ? a.to : "battery-1",
-                                          .header = &header,
-                                          .body = body,
-                                          .now_ms = NOW + a.after_ms,
-                                          .body_size = a.size};
-    verdict = (struct erab_verdict){.size = sizeof(verdict), .section = "", .detail = ""};
-    policy->decide(instance, 1, &request, &verdict);
-    return verdict.vote;
-}
-
-#define ASK(body, ...) ask_about((struct ask){__VA_ARGS__}, body)
-
-/* ---- quota ---- */
-
-static void a_burst_passes_and_then_the_rate_holds(void **state)
-{
-    make(&erab_policy_quota, "rules=rate=2 burst=3");
-    for (uint8_t i = 0; i < 3; i++)
-        assert_int_equal(ASK(NULL, .type = ERAB_OPT, .id = i), ERAB_ABSTAIN);
-    assert_int_equal(ASK(NULL, .type = ERAB_OPT, .id = 4), ERAB_DENY);
-    assert_int_equal(verdict.reason, ERAB_REASON_QUOTA);
-    assert_string_equal(verdict.section, "3.3");
-    assert_int_equal(ASK(NULL, .type = ERAB_OPT, .id = 5, .after_ms = 499), ERAB_DENY);
-    assert_int_equal(ASK(NULL, .type = ERAB_OPT, .id = 6, .after_ms = 500), ERAB_ABSTAIN);
-    assert_int_equal(ASK(NULL, .type = ERAB_OPT, .id = 7, .after_ms = 500), ERAB_DENY);
-}
-
-static void one_party_does_not_use_up_another_ones_budget(void **state)
-{
-    make(&erab_policy_quota, "rules=rate=1");
-    assert_int_equal(ASK(NULL, .type = ERAB_OPT, .id = 1), ERAB_ABSTAIN);
-    assert_int_equal(ASK(NULL, .type = ERAB_OPT, .id = 2), ERAB_DENY);
-    assert_int_equal(ASK(NULL, .type = ERAB_OPT, .id = 3, .from = "birch"), ERAB_ABSTAIN);
-}
-
-static void bytes_are_counted_as_sent(void **state)
-{
-    make(&erab_policy_quota, "rules=type=telemetry bytes=1000 bytes_burst=1000");
-    assert_int_equal(ASK(NULL, .type = ERAB_TELEMETRY, .id = 1, .size = 700), ERAB_ABSTAIN);
-    assert_int_equal(ASK(NULL, .type = ERAB_TELEMETRY, .id = 2, .size = 700), ERAB_DENY);
-    assert_int_equal(ASK(NULL, .type = ERAB_OPT, .id = 3, .size = 700), ERAB_ABSTAIN);
-    assert_int_equal(ASK(NULL, .type = ERAB_TELEMETRY, .id = 4, .size = 700, .after_ms = 400), ERAB_ABSTAIN);
-}
-
-static void what_a_party_is_sent_has_a_budget_too(void **state)
-{
-    make(&erab_policy_quota, "rules=direction=out peer=battery-* rate=1");
-    assert_int_equal(ASK(NULL, .type = ERAB_OPT, .id = 1, .from = "alder"), ERAB_ABSTAIN);
-    assert_int_equal(ASK(NULL, .type = ERAB_OPT, .id = 2, .from = "birch"), ERAB_DENY);
-    assert_int_equal(ASK(NULL, .type = ERAB_OPT, .id = 3, .from = "birch", .to = "gateway"), ERAB_ABSTAIN);
-}
-
-static void a_message_to_a_group_counts_once(void **state)
-{
-    make(&erab_policy_quota, "rules=rate=1");
-    assert_int_equal(ASK(NULL, .type = ERAB_DISPATCH, .id = 1, .to = "a"), ERAB_ABSTAIN);
-    assert_int_equal(ASK(NULL, .type = ERAB_DISPATCH, .id = 1, .to = "b"), ERAB_ABSTAIN);
-    assert_int_equal(ASK(NULL, .type = ERAB_DISPATCH, .id = 1, .to = "a"), ERAB_DENY); /* came again */
-    assert_int_equal(ASK(NULL, .type = ERAB_DISPATCH, .id = 1, .to = "b"), ERAB_DENY);
-}
-
-static void a_clock_that_goes_back_gives_no_budget_twice(void **state)
-{
-    make(&erab_policy_quota, "rules=rate=1 burst=1");
-    assert_int_equal(ASK(NULL, .type = ERAB_OPT, .id = 1, .after_ms = 5000), ERAB_ABSTAIN);
-    assert_int_equal(ASK(NULL, .type = ERAB_OPT, .id = 2, .after_ms = 0), ERAB_DENY);
-    assert_int_equal(ASK(NULL, .type = ERAB_OPT, .id = 3, .after_ms = 5000), ERAB_DENY);
-}
-
-static void a_full_table_denies_and_idle_entries_make_room(void **state)
-{
-    char name[16];
-    make(&erab_policy_quota, "rules=rate=1 burst=1|entries:16");
-    for (uint8_t i = 0; i < 16; i++) {
-        snprintf(name, sizeof(name), "p-%u", i);
-        assert_int_equal(ASK(NULL, .type = ERAB_OPT, .id = i, .from = name), ERAB_ABSTAIN);
-    }
-    assert_int_equal(ASK(NULL, .type = ERAB_OPT, .id = 20, .from = "late"), ERAB_DENY);
-    assert_int_equal(ASK(NULL, .type = ERAB_OPT, .id = 21, .from = "late", .after_ms = 1000), ERAB_ABSTAIN);
-}
-
-static void receipts_are_no_load_unless_they_are_named(void **state)
-{
-    make(&erab_policy_quota, "rules=rate=1 burst=1");
-    for (uint8_t i = 1; i < 5; i++)
-        assert_int_equal(ASK(NULL, .type = ERAB_RECEIPT, .id = i), ERAB_ABSTAIN);
-}
 
 /* ---- safety ---- */
 
@@ -289,6 +125,35 @@ static void what_was_refused_is_no_step_of_a_ramp(void **state)
     assert_int_equal(COMMAND(CHARGE, 1000, 0, 60 * MIN), ERAB_ABSTAIN);
     assert_int_equal(COMMAND(CHARGE, 5000, 4 * MIN, 60 * MIN), ERAB_DENY); /* by the second rule */
     assert_int_equal(COMMAND(CHARGE, 3000, 1 * MIN, 60 * MIN), ERAB_DENY); /* 1 to 3 kW within a minute */
+}
+
+static void recall(const ProtobufCMessage *body, bool exercise)
+{
+    struct erab_header header = {.type = ERAB_DEVICE_COMMAND, .exercise = exercise};
+    struct erab_policy_request request = {.size = sizeof(request),
+                                          .stage = ERAB_STAGE_INGRESS,
+                                          .interface = ERAB_IF_R4,
+                                          .from = "alder",
+                                          .to = "battery-1",
+                                          .header = &header,
+                                          .body = body,
+                                          .now_ms = NOW};
+    policy->recall(instance, &request);
+}
+
+static void what_was_ordered_before_a_restart_bounds_the_next_ramp(void **state)
+{
+    make(&erab_policy_safety, "rules=ramp_kw_per_min=1");
+    recall(command(CHARGE, 1000, 0, 60 * MIN), false);
+    recall(command(CHARGE, 2000, 1 * MIN, 60 * MIN), false); /* the last one counts */
+    recall(command(CHARGE, 9000, 1 * MIN, 60 * MIN), true);  /* nothing was switched */
+    recall(command(ERAB__V1__DEVICE_ACTION__RESTORE, -1, 2 * MIN, 60 * MIN), false);
+    assert_int_equal(COMMAND(CHARGE, 4000, 2 * MIN, 60 * MIN), ERAB_DENY);
+    assert_int_equal(COMMAND(CHARGE, 3000, 2 * MIN, 60 * MIN), ERAB_ABSTAIN);
+    drop(NULL);
+    make(&erab_policy_safety, "rules=min_interval_s=300");
+    recall(command(CHARGE, 1, 0, 60 * MIN), false);
+    assert_int_equal(COMMAND(CHARGE, 1, 4 * MIN, 60 * MIN), ERAB_DENY);
 }
 
 static void orders_keep_their_distance(void **state)
@@ -454,14 +319,6 @@ static void what_cannot_be_masked_is_not_to_be_sent(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        T(a_burst_passes_and_then_the_rate_holds),
-        T(one_party_does_not_use_up_another_ones_budget),
-        T(bytes_are_counted_as_sent),
-        T(what_a_party_is_sent_has_a_budget_too),
-        T(a_message_to_a_group_counts_once),
-        T(a_clock_that_goes_back_gives_no_budget_twice),
-        T(a_full_table_denies_and_idle_entries_make_room),
-        T(receipts_are_no_load_unless_they_are_named),
         T(power_stays_in_its_range),
         T(every_slot_of_an_order_is_looked_at),
         T(the_way_back_to_the_safe_state_is_never_stopped),
@@ -470,6 +327,7 @@ int main(void)
         T(power_changes_no_faster_than_its_ramp),
         T(what_was_refused_is_no_step_of_a_ramp),
         T(orders_keep_their_distance),
+        T(what_was_ordered_before_a_restart_bounds_the_next_ramp),
         T(a_field_that_the_interface_does_not_carry_is_named),
         T(a_stated_category_counts_also_when_sealed),
         T(an_interface_carries_what_the_options_say),

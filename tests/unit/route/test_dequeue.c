@@ -1,9 +1,12 @@
-/* The last question at a breaker: what is queued for an open link does not leave, over a real connection. */
+/* The last questions before a message leaves, over a real connection: its breaker's, its policies'. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <cmocka.h>
+
+#include <stdlib.h>
+#include <string.h>
 
 #include <sodium.h>
 
@@ -17,7 +20,8 @@ static struct erabi_connection *accepted;
 static struct erabi_links *links;
 static struct erabi_link *alder, *birch;
 static struct erabi_target target;
-static unsigned denied, arrived, open_ends;
+static unsigned denied, arrived, open_ends, asked, refused, came[32];
+static bool asks;
 
 static enum erabi_admission on_key(void *user, struct erabi_listener *l, const uint8_t key[ERABI_KEY_SIZE],
                                    const char *address, enum erab_reason *reason)
@@ -39,8 +43,10 @@ static void on_packet(void *user, struct erabi_connection *c, const uint8_t *pac
     enum erab_lane_group group;
     size_t n;
     assert_int_equal(erabi_packet_read(erabi_slice(packet, size), &group, envelopes, &n), 0);
-    for (size_t i = 0; i < n; i++)
+    for (size_t i = 0; i < n; i++) {
         arrived |= 1u << envelopes[i].body.data[0];
+        came[envelopes[i].body.data[0]]++;
+    }
 }
 
 static void on_close(void *user, struct erabi_connection *c, const struct erabi_transport_event *event)
@@ -60,10 +66,35 @@ static void on_answered(void *user, struct erabi_delivery *delivery)
 {
 }
 
+static bool on_asks(void *user)
+{
+    return asks;
+}
+
+/* The test's policy: nothing with an odd number. */
+static bool on_leaves(void *user, struct erabi_delivery *delivery)
+{
+    asked++;
+    if (delivery->row % 2 == 0)
+        return true;
+    delivery->refusal = malloc(8); /* freed with it */
+    return false;
+}
+
+static void on_refused_by_policy(void *user, struct erabi_delivery *delivery)
+{
+    assert_non_null(delivery->refusal);
+    refused |= 1u << delivery->row;
+}
+
 static int connect_ends(void **state)
 {
     static const struct erabi_transport_callbacks callbacks = {on_key, on_open, on_packet, NULL, on_close, on_refused};
-    static const struct erabi_target_gate gate = {NULL, on_denied, on_answered};
+    static const struct erabi_target_gate gate = {
+        NULL, on_denied, on_answered, on_asks, on_leaves, on_refused_by_policy};
+    denied = arrived = open_ends = asked = refused = 0;
+    memset(came, 0, sizeof(came));
+    asks = false;
     uint8_t server[32], server_secret[32], client[32], client_secret[32];
     crypto_box_keypair(server, server_secret);
     crypto_box_keypair(client, client_secret);
@@ -93,18 +124,25 @@ static int end(void **state)
     return uv_loop_close(&loop);
 }
 
-static void push(enum erab_type type, uint8_t number, struct erabi_link *link)
+static void push_sized(enum erab_type type, uint8_t number, struct erabi_link *link, size_t size)
 {
+    static uint8_t body[60000];
+    body[0] = number;
     struct erab_header header = {.type = type, .from = "hub", .to = "alder", .seq = 1, .version = 1,
                                  .category = ERAB_OPERATION, .issued_at_ms = 1, .expires_at_ms = 100};
     erab_id_new(header.id, 1);
     uint8_t bytes[ERAB_HEADER_MAX], hash[ERAB_HASH_SIZE] = {0};
     struct erabi_envelope envelope = {.header = erabi_slice(bytes, erabi_header_encode(&header, bytes)),
-                                      .body = erabi_slice(&number, 1)};
+                                      .body = erabi_slice(body, size)};
     struct erabi_parcel *parcel = erabi_parcel_new(&header, &envelope, hash);
     assert_non_null(parcel);
     assert_int_equal(erabi_target_push_link(&target, parcel, 7, number, ERABI_PUSH_CHECKED, link), 0);
     erabi_parcel_unref(parcel);
+}
+
+static void push(enum erab_type type, uint8_t number, struct erabi_link *link)
+{
+    push_sized(type, number, link, 1);
 }
 
 static void what_is_queued_for_an_open_link_is_told_and_never_sent(void **state)
@@ -125,10 +163,71 @@ static void what_is_queued_for_an_open_link_is_told_and_never_sent(void **state)
     assert_int_equal(alder->users, 1); /* the notice, until it is answered */
 }
 
+static void what_policies_let_go_leaves_and_the_rest_is_told(void **state)
+{
+    asks = true;
+    push(ERAB_DISPATCH, 1, alder);
+    push(ERAB_DISPATCH, 2, birch);
+    push(ERAB_OPT, 3, alder);
+    push(ERAB_RECEIPT, 5, alder);  /* nobody asks about receipts */
+    push(ERAB_OPT, 7, NULL);       /* the broker's own: over no link */
+    push(ERAB_OPT, 6, birch);
+    erabi_target_bind(&target, ERAB_LANES_COMMAND, accepted);
+    erabi_target_pump(&target, 1, 1);
+    assert_int_equal(refused, 1 << 1 | 1 << 3);
+    assert_int_equal(asked, 4);
+    while (!(arrived & 1 << 6))
+        uv_run(&loop, UV_RUN_ONCE);
+    assert_int_equal(arrived, 1 << 2 | 1 << 5 | 1 << 6 | 1 << 7);
+    assert_int_equal(alder->users, 1); /* the receipt, until it is told */
+}
+
+static void nobody_is_asked_where_no_policy_wants_it(void **state)
+{
+    push(ERAB_DISPATCH, 1, alder);
+    erabi_target_bind(&target, ERAB_LANES_COMMAND, accepted);
+    erabi_target_pump(&target, 1, 1);
+    assert_int_equal(asked, 0);
+    assert_int_equal(target.queues[ERABI_QUEUE_COMMAND].n, 1);
+}
+
+static void what_may_have_arrived_is_not_refused_any_more(void **state)
+{
+    push(ERAB_DISPATCH, 1, alder);
+    erabi_target_bind(&target, ERAB_LANES_COMMAND, accepted);
+    erabi_target_pump(&target, 1, 1);
+    asks = true; /* a reload */
+    erabi_target_tick(&target, ERABI_TARGET_RETRY_MS + 2, 1);
+    while (came[1] < 2 && !refused)
+        uv_run(&loop, UV_RUN_ONCE);
+    assert_int_equal(asked, 0);
+    assert_int_equal(refused, 0);
+}
+
+/* Beyond what the connection takes at once they wait here, and none of them leaves a second time. */
+static void a_busy_connection_is_sent_nothing_twice(void **state)
+{
+    erabi_target_bind(&target, ERAB_LANES_TELEMETRY, accepted);
+    for (uint8_t i = 0; i < 12; i++)
+        push_sized(ERAB_TELEMETRY, i, alder, 40000);
+    while (target.queues[ERABI_QUEUE_TELEMETRY].n) {
+        erabi_target_pump(&target, 1, 1);
+        uv_run(&loop, UV_RUN_ONCE);
+    }
+    while (!came[11])
+        uv_run(&loop, UV_RUN_ONCE);
+    for (uint8_t i = 0; i < 12; i++)
+        assert_int_equal(came[i], 1);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(what_is_queued_for_an_open_link_is_told_and_never_sent, connect_ends, end),
+        cmocka_unit_test_setup_teardown(what_policies_let_go_leaves_and_the_rest_is_told, connect_ends, end),
+        cmocka_unit_test_setup_teardown(nobody_is_asked_where_no_policy_wants_it, connect_ends, end),
+        cmocka_unit_test_setup_teardown(what_may_have_arrived_is_not_refused_any_more, connect_ends, end),
+        cmocka_unit_test_setup_teardown(a_busy_connection_is_sent_nothing_twice, connect_ends, end),
     };
     return sodium_init() < 0 || cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -16,6 +16,7 @@
 struct erabi_connection {
     unsigned packets, envelopes;
     enum erab_type first;
+    size_t each, queued; /* what each packet leaves in its queue */
 };
 
 int erabi_connection_send(struct erabi_connection *c, const uint8_t *packet, size_t size)
@@ -31,12 +32,13 @@ int erabi_connection_send(struct erabi_connection *c, const uint8_t *packet, siz
         c->first = header.type;
     c->packets++;
     c->envelopes += (unsigned)n;
+    c->queued += c->each;
     return 0;
 }
 
 size_t erabi_connection_queued(const struct erabi_connection *c)
 {
-    return 0;
+    return c->queued;
 }
 
 static struct erabi_target target;
@@ -188,6 +190,56 @@ static void a_command_without_an_answer_is_written_again(void **state)
     assert_int_equal(connection.envelopes, 2);
 }
 
+static void each_repetition_waits_twice_as_long_up_to_a_limit(void **state)
+{
+    uint64_t at = 1;
+    struct erabi_connection second = {0};
+    push(ERAB_DISPATCH, 10, 1, NULL);
+    erabi_target_bind(&target, ERAB_LANES_COMMAND, &connection);
+    erabi_target_pump(&target, at, NOW);
+    for (unsigned n = 1; n < 8; n++) {
+        uint64_t wait = (uint64_t)ERABI_TARGET_RETRY_MS << (n - 1);
+        at += wait < ERABI_TARGET_RETRY_MAX_MS ? wait : ERABI_TARGET_RETRY_MAX_MS;
+        erabi_target_tick(&target, at, NOW);
+        assert_int_equal(connection.envelopes, n);
+        erabi_target_tick(&target, ++at, NOW);
+        assert_int_equal(connection.envelopes, n + 1);
+    }
+    erabi_target_bind(&target, ERAB_LANES_COMMAND, &second);
+    erabi_target_pump(&target, at, NOW);
+    erabi_target_tick(&target, at + ERABI_TARGET_RETRY_MS + 1, NOW);
+    assert_int_equal(second.envelopes, 2);
+}
+
+static void what_was_never_written_is_superseded_and_told(void **state)
+{
+    uint8_t id[ERAB_ID_SIZE];
+    push(ERAB_DISPATCH, 10, 1, id);
+    assert_int_equal(erabi_target_supersede(&target, id, 2), 0);
+    assert_int_equal(erabi_target_supersede(&target, id, 1), 1);
+    assert_int_equal(left_n, 1);
+    assert_int_equal(left_reason, ERAB_REASON_SUPERSEDED);
+    assert_int_equal(target.queues[ERABI_QUEUE_COMMAND].n, 0);
+    assert_int_equal(erabi_target_supersede(&target, id, 1), 0);
+}
+
+static void what_the_recipient_may_have_is_waited_for(void **state)
+{
+    struct erabi_connection second = {0};
+    uint8_t id[ERAB_ID_SIZE];
+    push(ERAB_DISPATCH, 10, 1, id);
+    erabi_target_bind(&target, ERAB_LANES_COMMAND, &connection);
+    erabi_target_pump(&target, 1, NOW);
+    assert_int_equal(erabi_target_supersede(&target, id, 1), 0);
+    erabi_target_bind(&target, ERAB_LANES_COMMAND, &second);
+    assert_int_equal(erabi_target_supersede(&target, id, 1), 0);
+    struct erabi_parcel *restored = parcel(ERAB_DISPATCH, 10);
+    assert_int_equal(erabi_target_push(&target, restored, 1, 12, ERABI_PUSH_RESTORED), 0);
+    assert_int_equal(erabi_target_supersede(&target, restored->header.id, 1), 0);
+    erabi_parcel_unref(restored);
+    assert_int_equal(left_n, 0);
+}
+
 static void a_receipt_is_written_again_on_a_new_connection_for_a_while(void **state)
 {
     struct erabi_connection second = {0}, third = {0};
@@ -252,11 +304,26 @@ static void only_what_was_chosen_is_dropped(void **state)
     assert_int_equal(target.queues[ERABI_QUEUE_RECEIPT].n, 0);
 }
 
+static void each_is_written_once_when_the_connection_becomes_busy(void **state)
+{
+    connection.each = 1 << 20;
+    erabi_target_bind(&target, ERAB_LANES_TELEMETRY, &connection);
+    for (unsigned i = 0; i < 600; i++)
+        assert_int_equal(push(ERAB_TELEMETRY, 100, 1, NULL), 0);
+    for (unsigned i = 0; i < 10; i++) {
+        connection.queued = 0;
+        erabi_target_pump(&target, NOW, NOW);
+    }
+    assert_int_equal(connection.envelopes, 600);
+    assert_int_equal(target.queues[ERABI_QUEUE_TELEMETRY].n, 0);
+}
+
 #define T(f) cmocka_unit_test_setup_teardown(f, fresh, gone)
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        T(each_is_written_once_when_the_connection_becomes_busy),
         T(a_full_control_queue_leaves_room_for_commands_and_receipts),
         T(a_full_command_queue_leaves_room_for_the_others),
         T(telemetry_sheds_its_oldest_and_says_so),
@@ -266,6 +333,9 @@ int main(void)
         T(one_message_to_two_parties_needs_both_answers),
         T(an_answer_about_other_bytes_is_none),
         T(a_command_without_an_answer_is_written_again),
+        T(each_repetition_waits_twice_as_long_up_to_a_limit),
+        T(what_was_never_written_is_superseded_and_told),
+        T(what_the_recipient_may_have_is_waited_for),
         T(a_receipt_is_written_again_on_a_new_connection_for_a_while),
         T(what_has_expired_is_not_written_and_leaves),
         T(commands_in_flight_leave_control_a_window_of_its_own),

@@ -117,9 +117,13 @@ static void *near_end(void *arg)
     return NULL;
 }
 
-static void on_text(void *user, const char *text)
+static char limit_said[256];
+
+static void on_text(void *user, enum relay_word word, const char *text)
 {
     print_message("%s\n", text);
+    if (word == RELAY_LIMIT)
+        snprintf(limit_said, sizeof limit_said, "%s", text);
 }
 
 static void on_done(uv_async_t *async)
@@ -149,7 +153,7 @@ static void a_stream_carries_both_ways_and_its_ends(void **state)
     struct end far = {.fd = listener(text)}, near = {.done = &done};
     uv_loop_init(&loop);
     uv_async_init(&loop, &done, on_done);
-    assert_int_equal(relay_new(&relay, &loop, on_text, on_text, NULL), 0);
+    assert_int_equal(relay_new(&relay, &loop, &RELAY_LIMITS, on_text, NULL), 0);
     near.fd = relay_stream(relay, text);
     assert_true(near.fd >= 0);
     pthread_create(&threads[0], NULL, far_end, &far);
@@ -174,7 +178,7 @@ static void what_is_open_at_the_end_is_closed(void **state)
     char text[32];
     int server = listener(text), ends[RELAY_STREAMS_MAX + 1];
     uv_loop_init(&loop);
-    assert_int_equal(relay_new(&relay, &loop, on_text, on_text, NULL), 0);
+    assert_int_equal(relay_new(&relay, &loop, &RELAY_LIMITS, on_text, NULL), 0);
     for (size_t i = 0; i < RELAY_STREAMS_MAX; i++)
         assert_true((ends[i] = relay_stream(relay, text)) >= 0);
     assert_int_equal(relay_stream(relay, text), -EAGAIN);
@@ -189,6 +193,107 @@ static void what_is_open_at_the_end_is_closed(void **state)
     close(server);
 }
 
+/* ---- accepted ones ---- */
+
+static void addresses_to_listen_on_are_read(void **state)
+{
+    struct sockaddr_storage at;
+    const char *const wrong[] = {"127.0.0.1:80", "tcp://127.0.0.1:80", "listen://127.0.0.1", "listen://localhost:80",
+                                 "listen://127.0.0.1:0", "listen://127.0.0.1:80/x", "listen://::1:80", "listen://[127.0.0.1]:80",
+                                 "listen://[::1]", "listen://", "listen://:80", "https://127.0.0.1:80", ""};
+    for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++)
+        if (relay_listen_parse(wrong[i], &at) != -EINVAL)
+            fail_msg("taken as an address to listen on: \"%s\"", wrong[i]);
+    assert_int_equal(relay_listen_parse("listen://0.0.0.0:8443", &at), 0);
+    assert_int_equal(at.ss_family, AF_INET);
+    assert_int_equal(ntohs(((struct sockaddr_in *)&at)->sin_port), 8443);
+    assert_int_equal(relay_listen_parse("listen://[::]:8443", &at), 0);
+    assert_int_equal(at.ss_family, AF_INET6);
+}
+
+/* Nobody else has it: it is bound and not listening. */
+static int a_port_of_our_own(char text[48])
+{
+    struct sockaddr_in a = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    socklen_t size = sizeof a;
+    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0), one = 1;
+    setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof one);
+    assert_int_equal(bind(fd, (struct sockaddr *)&a, sizeof a), 0);
+    assert_int_equal(getsockname(fd, (struct sockaddr *)&a, &size), 0);
+    snprintf(text, 48, "listen://127.0.0.1:%u", ntohs(a.sin_port));
+    return fd;
+}
+
+static int knock(const char *text)
+{
+    struct sockaddr_storage at;
+    assert_int_equal(relay_listen_parse(text, &at), 0);
+    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    assert_int_equal(connect(fd, (struct sockaddr *)&at, sizeof(struct sockaddr_in)), 0);
+    fcntl(fd, F_SETFL, O_NONBLOCK);
+    return fd;
+}
+
+static void a_silent_connection_is_closed_and_told(void **state)
+{
+    uv_loop_t loop;
+    struct relay *relay;
+    char text[48], c;
+    const struct relay_limits limits = {.accepted = 2, .accepted_source = 2, .idle_ms = 30};
+    struct erab_accepted from = {.size = sizeof from};
+    int port = a_port_of_our_own(text), inner = -EAGAIN;
+    ssize_t n = -1;
+    uv_loop_init(&loop);
+    assert_int_equal(relay_new(&relay, &loop, &limits, on_text, NULL), 0);
+    int end = relay_listen(relay, text);
+    assert_true(end >= 0);
+    assert_int_equal(relay_accept(end, &from), -EAGAIN);
+    int outer = knock(text);
+    while (inner == -EAGAIN) {
+        uv_run(&loop, UV_RUN_ONCE);
+        inner = relay_accept(end, &from);
+    }
+    assert_true(inner >= 0);
+    assert_int_equal(from.family, 4);
+    assert_memory_equal(from.address, "\177\0\0\1", 4);
+    limit_said[0] = '\0';
+    while ((n = read(outer, &c, 1)) < 0)
+        uv_run(&loop, UV_RUN_ONCE);
+    assert_int_equal(n, 0);
+    assert_non_null(strstr(limit_said, "silent for 30 ms"));
+    relay_free(relay);
+    uv_run(&loop, UV_RUN_DEFAULT);
+    assert_int_equal(uv_loop_close(&loop), 0);
+    assert_int_equal(relay_accept(end, &from), -EPIPE);
+    close(end), close(inner), close(outer), close(port);
+}
+
+static void what_is_not_taken_is_turned_away(void **state)
+{
+    enum { MANY = 600 };
+    uv_loop_t loop;
+    struct relay *relay;
+    char text[48];
+    const struct relay_limits limits = {.accepted = MANY, .accepted_source = MANY, .idle_ms = 60000};
+    int port = a_port_of_our_own(text), n = 0, outer[MANY];
+    uv_loop_init(&loop);
+    assert_int_equal(relay_new(&relay, &loop, &limits, on_text, NULL), 0);
+    int end = relay_listen(relay, text);
+    assert_true(end >= 0);
+    limit_said[0] = '\0';
+    while (!limit_said[0] && n < MANY) {
+        outer[n++] = knock(text);
+        uv_run(&loop, UV_RUN_NOWAIT);
+    }
+    assert_non_null(strstr(limit_said, "does not take"));
+    relay_free(relay);
+    uv_run(&loop, UV_RUN_DEFAULT);
+    assert_int_equal(uv_loop_close(&loop), 0);
+    while (n)
+        close(outer[--n]);
+    close(end), close(port);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -196,6 +301,9 @@ int main(void)
         cmocka_unit_test(what_is_no_endpoint_is_refused),
         cmocka_unit_test(a_stream_carries_both_ways_and_its_ends),
         cmocka_unit_test(what_is_open_at_the_end_is_closed),
+        cmocka_unit_test(addresses_to_listen_on_are_read),
+        cmocka_unit_test(a_silent_connection_is_closed_and_told),
+        cmocka_unit_test(what_is_not_taken_is_turned_away),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

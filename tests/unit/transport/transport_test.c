@@ -188,10 +188,11 @@ static void *new_socket(struct fixture *f, int type)
     return s;
 }
 
-static void *dealer(struct fixture *f)
+/* `beat`: how often it sends PINGs itself, 0: never. */
+static void *dealer_with(struct fixture *f, int beat)
 {
     void *s = new_socket(f, ZMQ_DEALER);
-    int soon = 20, beat = 50, beat_timeout = 400, one = 1;
+    int soon = 20, beat_timeout = 400, one = 1;
     zmq_setsockopt(s, ZMQ_RECONNECT_IVL, &soon, sizeof soon);
     zmq_setsockopt(s, ZMQ_HEARTBEAT_IVL, &beat, sizeof beat);
     zmq_setsockopt(s, ZMQ_HEARTBEAT_TIMEOUT, &beat_timeout, sizeof beat_timeout);
@@ -201,6 +202,11 @@ static void *dealer(struct fixture *f)
     zmq_setsockopt(s, ZMQ_CURVE_SECRETKEY, f->keys.client_secret, 32);
     assert_int_equal(zmq_connect(s, erabi_listener_endpoint(f->listener)), 0);
     return s;
+}
+
+static void *dealer(struct fixture *f)
+{
+    return dealer_with(f, 50);
 }
 
 /* A bare TCP socket to the listener. */
@@ -657,6 +663,27 @@ static void heartbeats_keep_an_idle_link(void **state)
     assert_int_equal(stats.packets_in, 0);
 }
 
+/* It has nothing to say, so only its answers to PINGs show that it lives; packets to it are no reason to send none. */
+static void one_that_only_listens_is_kept_while_it_is_sent_packets(void **state)
+{
+    struct fixture *f = *state;
+    const struct erabi_transport_limits limits = {.heartbeat_ms = 150, .heartbeat_timeout_ms = 500};
+    static const uint8_t packet[100];
+    f->echo = false;
+    start(f, &limits, "tcp://127.0.0.1:0");
+    dealer_with(f, 0);
+    RUN_UNTIL(f, f->opened == 1);
+    uint64_t begin = uv_now(&f->loop), last = begin;
+    while (uv_now(&f->loop) - begin < 1200 && f->closed == 0) {
+        uint64_t before = last;
+        RUN_UNTIL(f, uv_now(&f->loop) - before >= 5 || f->closed);
+        last = uv_now(&f->loop);
+        if (!f->closed)
+            erabi_connection_send(f->accepted, packet, sizeof(packet));
+    }
+    assert_int_equal(f->closed, 0);
+}
+
 static void full_queue_refuses_and_tells_when_it_is_empty(void **state)
 {
     struct fixture *f = *state;
@@ -771,6 +798,7 @@ int main(void)
         T(dialer_is_told_of_error_400_and_tries_again),
         T(silent_peer_is_given_up),
         T(heartbeats_keep_an_idle_link),
+        T(one_that_only_listens_is_kept_while_it_is_sent_packets),
         T(full_queue_refuses_and_tells_when_it_is_empty),
         T(packets_of_wrong_size_are_not_sent),
         T(paused_connection_reads_only_after_resume),
