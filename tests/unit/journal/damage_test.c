@@ -419,5 +419,5 @@ int main(void)
         T(a_copy_is_whole_and_no_journal_to_go_on_with),
         T(a_copy_made_beside_commits_is_one_state),
     };
-    return cmocka_run_group_tests(tests, NULL, NULL);
+    return swept(cmocka_run_group_tests(tests, NULL, NULL));
 }

@@ -387,5 +387,5 @@ int main(void)
         T(what_is_settled_while_the_disk_is_bad_stays_settled),
         T(what_was_told_committed_survives_kill_9),
     };
-    return cmocka_run_group_tests(tests, NULL, NULL);
+    return swept(cmocka_run_group_tests(tests, NULL, NULL));
 }

@@ -9,6 +9,7 @@
 #include <cmocka.h>
 
 #include <errno.h>
+#include <ftw.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -184,6 +185,18 @@ static inline void copy_file(const char *from, const char *to)
         assert_int_equal(fwrite(buffer, 1, n, out), n);
     fclose(in);
     fclose(out);
+}
+
+static inline int sweep_one(const char *name, const struct stat *st, int flag, struct FTW *where)
+{
+    return remove(name);
+}
+
+/* Nothing stays behind; passes the result on. */
+static inline int swept(int result)
+{
+    nftw(folder, sweep_one, 16, FTW_DEPTH | FTW_PHYS);
+    return result;
 }
 
 #define T(f) cmocka_unit_test_setup_teardown(f, fresh, end)
