@@ -1,16 +1,15 @@
 #!/usr/bin/python3
 """A broker whose system's clock is set: what is taken over, what stops, and what operators decide. Nobody waits: a file says
 by how much the clock is off."""
-import contextlib
 import json
 import os
 import select
 import socket
-import sqlite3
 import sys
 import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "../support"))
+import journal  # noqa: E402
 import stage  # noqa: E402
 from enrolment import erab  # noqa: E402
 from stage import dispatch, now, opt  # noqa: E402
@@ -197,9 +196,10 @@ def what_a_kill_left_to_expire_is_expired_at_the_next_start(s):
     order = s.accepted(app)
     s.broker.process.child.kill()
     s.broker.process.stop()
-    with contextlib.closing(sqlite3.connect(os.path.join(s.broker.folder, "journal.db"), isolation_level=None)) as db:
+    path = os.path.join(s.broker.folder, "journal.db")
+    with journal.open_journal(path) as db:
         (value,) = db.execute("select value from state where key = 'clock-floor'").fetchone()
-        db.execute("update state set value = ? where key = 'clock-floor'", (value[:32] + b"\1" + value[33:],))
+    journal.set_state(path, "clock-floor", value[:32] + b"\1" + value[33:])
     s.up()
     app.close()
     s.clients.remove(app)
