@@ -9,7 +9,6 @@ import random
 import select
 import shutil
 import signal
-import struct
 import sys
 import tempfile
 import time
@@ -213,15 +212,16 @@ class Wall:
     """The broker's wall clock, as many hours off as it is set to."""
 
     def __init__(self):
-        self.file = tempfile.NamedTemporaryFile(prefix="erab-wall-")
-        self.file.write(struct.pack("=q", 0))
-        self.file.flush()
-        self.prefix = ["env", "LD_PRELOAD=" + os.environ["ERAB_WALL_CLOCK"], "ERAB_WALL_OFFSET=" + self.file.name,
+        self.folder = tempfile.TemporaryDirectory(prefix="erab-wall-")
+        self.file = os.path.join(self.folder.name, "shift")
+        self.set(0)
+        self.prefix = ["env", "LD_PRELOAD=" + os.environ["ERAB_SHIFTED_CLOCK_LIBRARY"], "ERAB_SHIFTED_CLOCK=" + self.file,
                        "ASAN_OPTIONS=" + os.environ.get("ASAN_OPTIONS", "") + ":verify_asan_link_order=0"]
 
     def set(self, hours):
-        with open(self.file.name, "r+b") as f:
-            f.write(struct.pack("=q", hours * 3600))
+        with open(self.file + ".new", "w", encoding="utf-8") as f:
+            f.write(str(hours * 3600000))
+        os.rename(self.file + ".new", self.file)
 
 
 def ready(run, wanted):

@@ -31,7 +31,8 @@ class Shifted(stage.Stage):
         self.up()
 
     def up(self):
-        self.broker.start(prefix=["env", f"LD_PRELOAD={PRELOAD}"])
+        self.broker.start(prefix=["env", f"LD_PRELOAD={PRELOAD}",
+                                  "ASAN_OPTIONS=" + os.environ.get("ASAN_OPTIONS", "") + ":verify_asan_link_order=0"])
 
     def kill(self):
         self.broker.process.child.kill()
