@@ -3,6 +3,7 @@
  * not judged. Arguments: PROFILE [PEERS [CUTS]]. */
 #include <inttypes.h>
 #include <pthread.h>
+#include <signal.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -47,7 +48,7 @@ static struct {
     unsigned away[AWAY_MAX], n_away;
     uint64_t *times_ns, *cpu_ns;
     atomic_uint done;
-} t;
+} t = {.random = 1};
 
 static unsigned chance(unsigned n)
 {
@@ -451,12 +452,12 @@ int main(int argc, char **argv)
 {
     if (argc < 2)
         return 2;
+    signal(SIGPIPE, SIG_IGN); /* as every host of libuv does */
     t.n = fitting(argc > 2 ? (unsigned)atoi(argv[2]) : 1000);
     unsigned cuts = argc > 3 ? (unsigned)atoi(argv[3]) : 1000;
     snprintf(t.folder, sizeof(t.folder), "/tmp/erab-churn-XXXXXX");
     t.peers = calloc(t.n, sizeof(*t.peers));
     t.times_ns = calloc(cuts + 4096, sizeof(uint64_t));
-    t.random = 1;
     t.cpu_ns = calloc(cuts + 4096, sizeof(uint64_t));
     if (sodium_init() < 0 || !t.peers || !t.times_ns || !t.cpu_ns || !mkdtemp(t.folder))
         return 1;

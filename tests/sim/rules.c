@@ -85,8 +85,7 @@ static void check_breaker(struct party *p, const struct message *m)
         rule_broken(w, "%s was sent %s over an open link", p->name, label(m, text));
     if (m->accepted_us && m->accepted_us < w->tripped_us && !w->trip_lost && sim_read_sent_us() > w->tripped_us)
         rule_broken(w, "%s was sent %s, which had waited when its link was opened", p->name, label(m, text));
-    /* What was on its way a second time when the first was denied may be taken after the link was closed again. */
-    if (m->denied_us && m->accepted_us < m->denied_us && sim_read_sent_us() > m->denied_us && !w->count.crashes)
+    if (m->denied_us && sim_read_sent_us() > m->denied_us && !w->count.crashes)
         rule_broken(w, "%s was sent %s after its sender was told that it is not", p->name, label(m, text));
 }
 
@@ -151,8 +150,6 @@ static void check_order(struct party *p, const struct message *m)
     for (unsigned i = 0; i < PARTIES; i++)
         if (!p->world->parties[i].intruder && strcmp(p->world->parties[i].speaks, m->from) == 0)
             sender = i;
-    if (m->denied_us && m->accepted_us > m->denied_us)
-        return; /* denied, and taken when it came a second time: its place was lost with the first */
     uint64_t *last = &p->last_no[sender][erab_type_lane(m->type)];
     if (m->order_no < *last)
         rule_broken(p->world, "%s: %s came after number %llu", p->name, label(m, text), (unsigned long long)*last);
