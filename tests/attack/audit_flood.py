@@ -191,5 +191,4 @@ def a_file_name_and_keys_of_a_configuration_break_no_line(s):
     assert text and all(c.isprintable() for line in text.split("\n") for c in line), text
 
 
-run([v for k, v in list(globals().items()) if callable(v) and getattr(v, "__module__", "") == "__main__" and
-     k not in ("spread", "lines_are_plain", "verified")])
+run()

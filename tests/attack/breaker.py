@@ -112,5 +112,4 @@ def an_operators_own_application_is_not_cut_for_sending_much(s):
     assert s.broker.tool("breaker", "list")[1]["links"] == []
 
 
-run([v for k, v in list(globals().items()) if callable(v) and getattr(v, "__module__", "") == "__main__" and
-     k not in ("with_limit", "flood", "of")])
+run()

@@ -48,7 +48,7 @@ static struct {
     unsigned away[AWAY_MAX], n_away;
     uint64_t *times_ns, *cpu_ns;
     atomic_uint done;
-} t = {.random = 1};
+} t = {.folder = "/tmp/erab-churn-XXXXXX", .random = 1};
 
 static unsigned chance(unsigned n)
 {
@@ -455,7 +455,6 @@ int main(int argc, char **argv)
     signal(SIGPIPE, SIG_IGN); /* as every host of libuv does */
     t.n = fitting(argc > 2 ? (unsigned)atoi(argv[2]) : 1000);
     unsigned cuts = argc > 3 ? (unsigned)atoi(argv[3]) : 1000;
-    snprintf(t.folder, sizeof(t.folder), "/tmp/erab-churn-XXXXXX");
     t.peers = calloc(t.n, sizeof(*t.peers));
     t.times_ns = calloc(cuts + 4096, sizeof(uint64_t));
     t.cpu_ns = calloc(cuts + 4096, sizeof(uint64_t));

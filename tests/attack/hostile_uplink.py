@@ -255,5 +255,4 @@ def a_flood_from_above_leaves_the_broker_as_it_was(s):
     s.broker.start()
 
 
-run([v for k, v in list(globals().items()) if callable(v) and getattr(v, "__module__", "") == "__main__" and
-     not isinstance(v, type) and k != "memory"], make=Below)
+run(make=Below)

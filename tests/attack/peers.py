@@ -140,4 +140,4 @@ def a_flood_of_garbage_leaves_the_broker_as_it_was(s):
     assert birch.request(birch.message("opt", "coordinator.rest", opt()))["state"] == "delivered"
 
 
-run([v for k, v in list(globals().items()) if callable(v) and getattr(v, "__module__", "") == "__main__"])
+run()

@@ -65,4 +65,4 @@ def what_is_open_goes_on_and_others_come_in_again_later(s):
     s.broker.start()
 
 
-run([what_is_open_goes_on_and_others_come_in_again_later])
+run()

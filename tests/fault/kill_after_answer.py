@@ -80,5 +80,4 @@ def an_isolation_that_was_answered_survives_a_kill(s):
         assert s.broker.tool("health")[1]["isolated"] == []
 
 
-run([v for v in list(globals().values()) if callable(v) and getattr(v, "__module__", "") == "__main__" and
-     v.__name__ not in ("ask_and_kill", "is_open")])
+run()

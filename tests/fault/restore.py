@@ -77,7 +77,7 @@ def one_order(s, order):
     return m
 
 
-def what_happens_after_the_copy(s):
+def after_the_copy(s):
     """A waiting order before it; then an order, a revocation and a trip that the copy does not know."""
     app = s.app()
     assert app.request(app.message("dispatch", "alder", dispatch(order="waits")))["state"] == "accepted"
@@ -113,7 +113,7 @@ def accepted(s, later):
 
 
 def a_copy_of_the_database_alone_is_refused_and_may_be_accepted(s):
-    kept, later = what_happens_after_the_copy(s)
+    kept, later = after_the_copy(s)
     put_back(s, kept, files(s)[:2])
     does_not_start(s, "is older than what was committed last")
     code, said = tool(s, "journal", "check", journal(s))
@@ -122,7 +122,7 @@ def a_copy_of_the_database_alone_is_refused_and_may_be_accepted(s):
 
 
 def a_copy_of_everything_is_refused_by_the_audit_log_and_may_be_accepted(s):
-    kept, later = what_happens_after_the_copy(s)
+    kept, later = after_the_copy(s)
     put_back(s, kept, files(s))
     assert tool(s, "journal", "check", journal(s))[0] == 0
     does_not_start(s, "the audit log knows")
@@ -190,6 +190,4 @@ def who_may_come_in_damaged_means_no_start(s):
 
 
 if __name__ == "__main__":
-    stage.run([v for v in list(globals().values()) if callable(v) and getattr(v, "__module__", "") == "__main__" and
-               getattr(v, "__code__", None) and v.__code__.co_varnames[:1] == ("s",) and v.__code__.co_argcount == 1 and
-               v.__name__ not in ("journal", "files", "stop", "tool", "what_happens_after_the_copy")])
+    stage.run()

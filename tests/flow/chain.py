@@ -169,5 +169,4 @@ def one_partys_order_reaches_only_it(s):
         pass
 
 
-run([v for k, v in list(globals().items()) if callable(v) and getattr(v, "__module__", "") == "__main__" and v is not Firms],
-    Firms)
+run(make=Firms)

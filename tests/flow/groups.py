@@ -198,4 +198,4 @@ def who_is_only_named_is_no_party(s):
     s.refused(app, app.message("dispatch", "cedar", dispatch()), "recipient-unknown")
 
 
-run([v for k, v in list(globals().items()) if k.count("_") > 2 and callable(v) and v.__code__.co_argcount == 1])
+run()

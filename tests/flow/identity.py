@@ -372,4 +372,4 @@ def a_newcomer_without_a_broker_is_told_so(s):
 
 
 # Tests are named by a sentence and take the stage alone.
-run([v for k, v in list(globals().items()) if k.count("_") > 2 and callable(v) and v.__code__.co_argcount == 1])
+run()

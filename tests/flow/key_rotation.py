@@ -340,4 +340,4 @@ def nobody_announces_keys_for_another(s):
 
 
 # Tests are named by a sentence and take the stage alone.
-run([v for k, v in list(globals().items()) if k.count("_") > 2 and callable(v) and v.__code__.co_argcount == 1])
+run()

@@ -67,6 +67,4 @@ def unmasked_the_broker_would_refuse_it(s):
 
 
 if __name__ == "__main__":
-    stage.run([a_serial_number_arrives_where_it_may,
-               a_serial_number_is_masked_where_it_may_not_go_and_the_rest_arrives, unmasked_the_broker_would_refuse_it],
-              make=Home)
+    stage.run(make=Home)

@@ -215,4 +215,4 @@ def an_admin_request_may_come_in_pieces(s):
         assert json.loads(c.recv(65536))["ok"] is True
 
 
-run([v for k, v in list(globals().items()) if callable(v) and getattr(v, "__module__", "") == "__main__"])
+run()

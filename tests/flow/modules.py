@@ -149,10 +149,4 @@ def adapters_without_signers_are_no_configuration(s):
     assert done.returncode == 1 and "modules: {signers: [KEY]}" in done.stderr, done.stderr
 
 
-TESTS = [a_signed_module_is_started_and_listed, an_unsigned_module_is_refused_until_it_is_signed,
-         a_changed_module_is_refused, a_module_of_a_foreign_signer_is_refused, a_module_of_another_abi_is_refused,
-         a_module_that_is_no_module_is_refused, a_module_changed_while_it_runs_is_not_started_again,
-         a_module_of_root_is_loaded_by_a_broker_of_another_user, adapters_without_signers_are_no_configuration]
-
-
-stage.run(TESTS, make=Stage)
+stage.run(make=Stage)

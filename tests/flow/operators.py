@@ -137,5 +137,4 @@ def marks_of_operators_whose_statements_are_too_old_are_forgotten(s):
     assert ask(s, signed(s, "breaker-close", **link()))["ok"] is True
 
 
-run([v for v in list(globals().values()) if callable(v) and getattr(v, "__module__", "") == "__main__" and
-     v.__name__ not in ("state", "signed", "later", "ask", "link", "at", "good")])
+run()

@@ -199,7 +199,7 @@ def what_waits_when_its_link_is_tripped_does_not_pass(s):
     assert not [r for r in s.broker.audit() if r.get("id") == message.id.hex()], "it was judged too early"
     receipt = app.receipt_for(message, timeout=20)
     assert (receipt["state"], receipt["reason"]) == ("refused", "breaker-open"), receipt
-    assert "stored" not in receipt["detail"], "it went to the disk first"
+    assert "stored" not in receipt.get("detail", ""), "it went to the disk first"
 
 
 def a_burst_is_judged_whole(s):
@@ -283,14 +283,4 @@ def the_runner_itself_refuses_an_unknown_signer(s):
 
 
 if __name__ == "__main__":
-    stage.run([wrong_options_are_told_with_their_line, a_check_that_crashes_or_hangs_is_told_and_holds_nobody_up,
-               its_refusal_comes_with_its_reason, it_may_vote_later,
-               one_that_never_votes_misses_its_deadline,
-               one_that_crashes_is_started_again, one_that_hangs_is_killed_and_started_again,
-               one_that_sends_garbage_is_killed, a_vote_that_is_none_denies,
-               it_cannot_vote_for_calls_that_are_not_its_own, it_has_no_network_no_files_and_no_children,
-               a_broker_that_stops_waits_for_no_vote,
-               what_is_cancelled_while_it_waits_does_not_pass, a_burst_is_judged_whole,
-               a_module_that_others_may_write_judges_nothing,
-               an_unsigned_module_judges_nothing_until_it_is_signed, a_module_of_a_foreign_signer_judges_nothing,
-               a_changed_module_judges_nothing, one_that_asks_for_more_than_ingress_is_refused_at_load, the_runner_itself_refuses_an_unknown_signer])
+    stage.run()

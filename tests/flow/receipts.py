@@ -469,5 +469,4 @@ def an_order_or_a_receipt_is_never_sealed(s):
     s.audited(what="refused", type="receipt", reason="not-supported")
 
 
-run([v for k, v in list(globals().items()) if callable(v) and getattr(v, "__module__", "") == "__main__" and
-     v not in (kill, past, receipts, committed, two_versions, big_plan, local_application, rows, settled)])
+run()

@@ -157,7 +157,7 @@ def what_cannot_change_is_refused_by_name(s):
     assert not any(r["what"] == "config-change" for r in s.broker.audit())
 
 
-def a_hangup_reloads(s):
+def a_hangup_reloads_as_the_tool_does(s):
     s.broker.config["groups"][0]["members"].remove("birch")
     write(s)
     seen = len(s.broker.process.lines)
@@ -332,5 +332,4 @@ def what_is_no_interface_cannot_be_isolated(s):
 
 
 if __name__ == "__main__":
-    run([v for k, v in list(globals().items()) if callable(v) and getattr(v, "__module__", "") == "__main__" and
-         v.__code__.co_varnames[:v.__code__.co_argcount] == ("s",) and v.__name__ not in ("reload", "connected", "write")])
+    run()

@@ -75,5 +75,4 @@ def a_key_of_an_enrolled_party_is_not_given_to_another(s):
 
 
 if __name__ == "__main__":
-    run([v for k, v in list(globals().items()) if callable(v) and getattr(v, "__module__", "") == "__main__" and
-         v.__name__ != "change"])
+    run()

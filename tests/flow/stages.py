@@ -179,8 +179,4 @@ def a_crash_does_not_let_a_ramp_be_jumped(s):
 
 
 if __name__ == "__main__":
-    stage.run([what_may_not_leave_any_more_is_told_to_its_sender, a_member_of_a_group_may_be_left_out,
-               telemetry_that_may_not_leave_is_shed_and_told, what_has_waited_leaves_within_the_quota,
-               who_may_not_connect_comes_in_once_it_may, what_makes_things_safer_cannot_be_denied,
-               an_act_is_judged_by_the_operator_who_signed_it,
-               the_hosts_own_administrator_gets_back_in, a_crash_does_not_let_a_ramp_be_jumped])
+    stage.run()

@@ -273,5 +273,4 @@ def the_tool_says_who_has_it(s):
     assert code == 1 and answer["error"].endswith("(type-taken): opt: desk takes it as long as it is connected"), answer
 
 
-run([v for k, v in list(globals().items()) if k.count("_") > 2 and callable(v) and v.__code__.co_argcount == 1],
-    make=Applications)
+run(make=Applications)

@@ -1,4 +1,5 @@
 """A coordinator's broker (`rest` part) with parties around it, all on loopback, for the flow and attack tests."""
+import inspect
 import os
 import select
 import shutil
@@ -149,11 +150,18 @@ def begin(test, make):
         os._exit(code)
 
 
-def run(tests, make=Stage):
-    """Each test on a stage and in a process of its own, ERAB_JOBS [1] at a time, for most of their time they
+def tests_of(module):
+    """Its functions whose name is a sentence and whose one argument is the stage: so none is forgotten."""
+    return [f for name, f in vars(module).items() if inspect.isfunction(f) and f.__module__ == module.__name__ and
+            name.count("_") > 2 and list(inspect.signature(f).parameters) == ["s"]]
+
+
+def run(make=Stage):
+    """Each test of the program on a stage and in a process of its own, ERAB_JOBS [1] at a time, for most of their time they
     wait; exit code 1 when one failed."""
     only = sys.argv[1:]
-    tests = [t for t in tests if not only or t.__name__ in only]
+    tests = [t for t in tests_of(sys.modules["__main__"]) if not only or t.__name__ in only]
+    assert tests, f"no test of the name {only}"
     jobs = 1 if only else int(os.environ.get("ERAB_JOBS", "1"))
     if jobs == 1:
         sys.exit(0 if all([one(t, make) for t in tests]) else 1)
