@@ -5,7 +5,9 @@ import re
 import shutil
 import statistics
 import subprocess
+import sys
 import time
+import uuid
 
 import servers
 
@@ -224,3 +226,28 @@ def policy(bench):
     return [make("policy, 50 rules, per message", "us", {"ours": Figures([r["order_us"] for r in out])},
                  lambda m: m["ours"] <= 10, lambda m: m["ours"] <= 1, "10 us", "1 us (cached)",
                  more={"telemetry_us": middle([r["telemetry_us"] for r in out])})]
+
+
+@row("hang")
+def hang(bench):
+    """An adapter that hangs at an order: from its acceptance to the audit line after which nothing of it is taken."""
+    at = os.path.join(bench.build, "tests")
+    os.environ.update(ERAB_BUILD=bench.build, ERAB_MODULES=os.path.join(at, "fault"),
+                      ERAB_ECHO=os.path.join(at, "unit/client/echo_adapter.so"))
+    sys.path.insert(0, os.path.join(bench.source, "tests/support"))
+    import fault_world  # needs python3-zmq, as the tests do
+
+    seconds = []
+    for i in range(bench.rounds):
+        bench.say(f"a hanging adapter, round {i + 1} of {bench.rounds}")
+        world = fault_world.World("hang")
+        world.adapter("ready")
+        order = world.order("alder")
+        accepted = world.broker.wait_audit(lambda r: r["what"] == "message" and r["id"] == str(uuid.UUID(bytes=order.id)))
+        hung = world.adapter("hung")
+        seconds.append((hung["mono_ms"] - accepted["mono_ms"]) / 1000)
+        world.adapter("started", after=hung["seq"])
+        world.answered(order, "applied")
+        world.close()
+    return [make("hung adapter: order accepted to cut, liveness deadline 1 s", "s", {"ours": Figures(seconds)},
+                 lambda m: m["ours"] <= 1.1, lambda m: m["ours"] <= 1, "1.1 s", "1 s")]
