@@ -134,7 +134,7 @@ static void run_group(struct erabi_journal *j, struct erabi_ops *group)
         return;
     }
     for (struct erabi_op *op = group->first; op; op = op->next)
-        op->result = 0;
+        op->result = op->kind == OP_PURGE && erabi_store_unpurged(j->store);
 }
 
 static void begin_copy(struct erabi_journal *j, struct erabi_op *op)
@@ -211,17 +211,31 @@ static void on_async_closed(uv_handle_t *handle)
         closed(user);
 }
 
+static int enqueue(struct erabi_journal *j, struct erabi_op *op);
+
+static void purge(struct erabi_journal *j, uint64_t now_ms)
+{
+    struct erabi_op *op = erabi_op_new(OP_PURGE);
+    if (!op)
+        return;
+    op->now_ms = now_ms;
+    j->purging = enqueue(j, op) == 0;
+}
+
 static void on_async(uv_async_t *async)
 {
     struct erabi_journal *j = async->data;
+    uint64_t purge_on_ms = 0;
     pthread_mutex_lock(&j->lock);
     struct erabi_ops finished = j->finished;
     j->finished = (struct erabi_ops){0};
     bool drained = j->drained;
     pthread_mutex_unlock(&j->lock);
     for (struct erabi_op *op; (op = erabi_ops_pop(&finished));) {
-        if (op->kind == OP_PURGE)
+        if (op->kind == OP_PURGE) {
             j->purging = false;
+            purge_on_ms = op->result > 0 ? op->now_ms : 0;
+        }
         else if (op->kind == OP_PROBE)
             j->probing = false;
         else
@@ -230,6 +244,8 @@ static void on_async(uv_async_t *async)
             op->done(op->user, op->result);
         free(op);
     }
+    if (purge_on_ms && !j->closing) /* behind what came meanwhile */
+        purge(j, purge_on_ms);
     if (drained && !uv_is_closing((uv_handle_t *)&j->async)) {
         erabi_worker_free(j->worker);
         erabi_store_close(j->store);
@@ -435,28 +451,19 @@ int erabi_journal_copy(struct erabi_journal *j, const char *path, erabi_journal_
 
 void erabi_journal_tick(struct erabi_journal *j, uint64_t now_ms)
 {
-    struct erabi_op *op = NULL;
     if (j->damaged || j->closing)
         return;
-    if (atomic_load(&j->failed)) {
-        if (j->probing)
-            return;
-        op = erabi_op_named(OP_PROBE, PROBE_KEY, erabi_slice(&now_ms, sizeof(now_ms)), NULL, NULL);
-        j->probing = op != NULL;
-    } else if (!j->purging && j->ticks++ % 4 == 0) {
-        op = erabi_op_new(OP_PURGE);
-        j->purging = op != NULL;
+    if (!atomic_load(&j->failed)) {
+        if (!j->purging && j->ticks++ % 4 == 0)
+            purge(j, now_ms);
+        return;
     }
+    struct erabi_op *op =
+        j->probing ? NULL : erabi_op_named(OP_PROBE, PROBE_KEY, erabi_slice(&now_ms, sizeof(now_ms)), NULL, NULL);
     if (!op)
         return;
     op->now_ms = now_ms;
-    bool probe = op->kind == OP_PROBE;
-    if (enqueue(j, op) < 0) {
-        if (probe)
-            j->probing = false;
-        else
-            j->purging = false;
-    }
+    j->probing = enqueue(j, op) == 0;
 }
 
 bool erabi_journal_writable(const struct erabi_journal *j)

@@ -51,8 +51,11 @@ int erabi_store_members_done(struct erabi_store *store, const uint8_t *id);
 int erabi_store_cancelled(struct erabi_store *store, const uint8_t *id);
 int erabi_store_revoke(struct erabi_store *store, const char *party, uint64_t now_ms);
 int erabi_store_state(struct erabi_store *store, const char *key, struct erabi_slice value);
-/* At most 1,000 rows of each kind. What is still owed to somebody stays, for a day at most. */
+/* At most 1,000 rows of each kind, so that what else waits does not wait long. What is still owed to somebody stays, for a
+ * day at most. */
 int erabi_store_purge(struct erabi_store *store, uint64_t now_ms);
+/* Did the last purge leave something for the next? */
+bool erabi_store_unpurged(const struct erabi_store *store);
 /* Within begin and commit: the journal is taken back into use although it is older than it was. It gets a new id; what
  * was to be sent has expired at `now_ms`, what was live is ended. */
 int erabi_store_accept(struct erabi_store *store, uint64_t now_ms);

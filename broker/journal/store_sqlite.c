@@ -313,16 +313,27 @@ static int erase(struct erabi_store *s)
     return change(s, s->statements[S_ERASE]);
 }
 
+static int purge(struct erabi_store *s, sqlite3_stmt *st, uint64_t before_ms)
+{
+    bind_number(st, 1, before_ms);
+    int r = change(s, st);
+    s->unpurged |= r == 0 && sqlite3_changes(s->db) >= atoi(PURGE_ROWS);
+    return r;
+}
+
 int erabi_store_purge(struct erabi_store *s, uint64_t now_ms)
 {
     uint64_t owed = now_ms > OWED_MS ? now_ms - OWED_MS : 0;
-    bind_number(s->statements[S_PURGE_OUT], 1, owed);
-    int r = change(s, s->statements[S_PURGE_OUT]);
-    bind_number(s->statements[S_PURGE_MEMBERS], 1, owed);
-    r = r < 0 ? r : change(s, s->statements[S_PURGE_MEMBERS]);
-    bind_number(s->statements[S_PURGE], 1, now_ms);
-    r = r < 0 ? r : change(s, s->statements[S_PURGE]);
+    s->unpurged = false;
+    int r = purge(s, s->statements[S_PURGE_OUT], owed);
+    r = r < 0 ? r : purge(s, s->statements[S_PURGE_MEMBERS], owed);
+    r = r < 0 ? r : purge(s, s->statements[S_PURGE], now_ms);
     return r < 0 ? r : erase(s);
+}
+
+bool erabi_store_unpurged(const struct erabi_store *s)
+{
+    return s->unpurged;
 }
 
 int erabi_store_rows(struct erabi_store *s, int64_t *message, int64_t *outbox)

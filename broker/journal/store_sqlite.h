@@ -7,6 +7,8 @@
 #include "journal/store.h"
 
 #define SEQUENCE "?20" /* a number beyond all others: where a row's sequence goes */
+#define PURGE_ROWS "1000" /* of a kind */
+
 #define STATEMENTS(X)                                                                                         \
     X(BEGIN, "BEGIN IMMEDIATE")                                                                               \
     X(COMMIT, "COMMIT")                                                                                       \
@@ -28,12 +30,12 @@
     X(MEMBER, "UPDATE member SET state = ?3, reason = ?4, seq = ?20, sum = erab_row(2,?20,message,party,?3,?4) " \
               "WHERE message = (SELECT row FROM message WHERE id = ?1) AND party = ?2")                       \
     X(MEMBERS_DONE, "DELETE FROM member WHERE message = (SELECT row FROM message WHERE id = ?1)")             \
-    X(PURGE_OUT, "DELETE FROM outbox WHERE row IN (SELECT row FROM outbox WHERE expires < ?1 LIMIT 1000)")    \
+    X(PURGE_OUT, "DELETE FROM outbox WHERE row IN (SELECT row FROM outbox WHERE expires < ?1 LIMIT " PURGE_ROWS ")") \
     X(PURGE_MEMBERS, "DELETE FROM member WHERE message IN (SELECT row FROM message WHERE ends < ?1 "          \
-                     "LIMIT 1000)")                                                                           \
+                     "LIMIT " PURGE_ROWS ")")                                                                 \
     X(PURGE, "DELETE FROM message WHERE row IN (SELECT row FROM message m WHERE ends < ?1 AND NOT EXISTS "    \
              "(SELECT 1 FROM outbox o WHERE o.message = m.row) AND NOT EXISTS (SELECT 1 FROM member WHERE "   \
-             "member.message = m.row) LIMIT 1000)")                                                           \
+             "member.message = m.row) LIMIT " PURGE_ROWS ")")                                                 \
     X(ACCEPT_OUT, "UPDATE outbox SET expires = min(expires,?1), seq = ?20, sum = erab_row(1,?20,row,message,"   \
                   "recipient,min(expires,?1))")                                                               \
     X(ACCEPT_LIVE, "UPDATE message SET cancelled = 1, seq = ?20, sum = erab_row(0,?20,row,id,hash,header,body," \
@@ -66,6 +68,7 @@ struct erabi_store {
     sqlite3_stmt *statements[S_COUNT];
     struct erabi_journal_head head, committed; /* head: with what the open transaction has done so far */
     bool changed;                              /* by the open transaction */
+    bool unpurged;                             /* the last purge ended at its limit */
     int64_t erased;                            /* up to this row it was looked at in this round */
 };
 

@@ -242,6 +242,33 @@ static void what_is_purged_leaves_its_room(void **state)
     assert_true(after[3] <= after[1] + 8 * 4096);
 }
 
+static void put_and_wait(struct erabi_journal *j, uint16_t number, uint64_t expires)
+{
+    int before = done_calls;
+    int64_t row;
+    assert_int_equal(put(j, number, expires, &row), 0);
+    erabi_journal_outbox_done(j, row);
+    while (done_calls == before)
+        uv_run(&loop, UV_RUN_ONCE);
+}
+
+static void one_tick_purges_all_that_has_ended_however_much(void **state)
+{
+    struct erabi_journal *j;
+    assert_int_equal(erabi_journal_open(&j, &loop, &options, NULL, 0), 0);
+    for (uint16_t i = 0; i < 3500; i++)
+        assert_int_equal(put(j, i, 100, NULL), 0);
+    put_and_wait(j, 3500, 100);
+    erabi_journal_tick(j, 86400000u + 101); /* also what was still owed to somebody */
+    for (uint16_t i = 0; i < 8; i++) /* what comes meanwhile goes between the parts */
+        put_and_wait(j, (uint16_t)(4000 + i), 4000000000000u);
+    closed(j);
+    j = opened();
+    assert_int_equal(load(j, 0), 0);
+    assert_int_equal(seen.marks, 8);
+    closed(j);
+}
+
 static void revocations_and_states_survive(void **state)
 {
     struct erabi_journal *j = opened();
@@ -379,6 +406,7 @@ int main(void)
         T(a_settled_recipient_leaves_the_outbox_and_the_mark_stays),
         T(a_cancel_and_the_end_of_its_order_are_one_commit),
         T(what_is_purged_leaves_its_room),
+        T(one_tick_purges_all_that_has_ended_however_much),
         T(revocations_and_states_survive),
         T(a_full_queue_says_so),
         T(a_database_in_use_is_refused),

@@ -74,10 +74,10 @@ static inline void on_done(void *user, int result)
     done_result = result;
 }
 
-static inline int put_until(struct erabi_journal *j, uint8_t number, uint64_t expires, uint64_t keep, int64_t *row)
+static inline int put_until(struct erabi_journal *j, uint16_t number, uint64_t expires, uint64_t keep, int64_t *row)
 {
     static const uint8_t header[] = "header", body[] = "body";
-    uint8_t id[ERAB_ID_SIZE] = {number}, hash[ERAB_HASH_SIZE];
+    uint8_t id[ERAB_ID_SIZE] = {(uint8_t)number, (uint8_t)(number >> 8)}, hash[ERAB_HASH_SIZE];
     struct erabi_journal_recipient to = {.to = "birch"};
     struct erabi_journal_entry e = {
         .id = id,
@@ -99,7 +99,7 @@ static inline int put_until(struct erabi_journal *j, uint8_t number, uint64_t ex
     return r;
 }
 
-static inline int put(struct erabi_journal *j, uint8_t number, uint64_t expires, int64_t *row)
+static inline int put(struct erabi_journal *j, uint16_t number, uint64_t expires, int64_t *row)
 {
     return put_until(j, number, expires, 0, row);
 }
