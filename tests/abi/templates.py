@@ -40,6 +40,12 @@ def install(folder):
     return tool, env
 
 
+def sanitizers():
+    """Of this build: a program that links a library with them needs them, too."""
+    options = json.loads(run("meson", "introspect", "--buildoptions", BUILD).stdout)
+    return next(o["value"] for o in options if o["name"] == "b_sanitize")
+
+
 def check(tool, env, module):
     done = run(tool, "plugin", "check", module, "--json", env=env, good=False)
     answer = json.loads(done.stdout.splitlines()[-1])
@@ -58,7 +64,7 @@ def main():
     for name in ("adapter_template", "policy_template"):
         shutil.copytree(os.path.join(SOURCE, "examples", name), os.path.join(folder, name))
     adapter = os.path.join(folder, "adapter_template")
-    run("meson", "setup", "build", f"--prefix={out}", env=env, cwd=adapter)
+    run("meson", "setup", "build", f"--prefix={out}", f"-Db_sanitize={sanitizers()}", "-Db_lundef=false", env=env, cwd=adapter)
     run("meson", "install", "-C", "build", "--quiet", env=env, cwd=adapter)
     run("meson", "test", "-C", "build", env=env, cwd=adapter)
     run("make", f"OUT={out}", env=env, cwd=os.path.join(folder, "policy_template"))
