@@ -147,6 +147,42 @@ def a_backup_is_made_while_it_runs_and_refused_as_it_is(s):
     s.broker.start()
 
 
+def logs_that_cannot_be_believed_are_not_taken(s):
+    """Each of these would have forgotten the revocation without a word."""
+    kept, _ = what_happens_after_the_copy(s)
+    put_back(s, kept, files(s)[:2])
+    log = s.broker.config["audit"]
+    with open(log, encoding="utf-8") as file:
+        lines = file.readlines()
+    changed = os.path.join(s.folder, "changed.jsonl")
+    with open(changed, "w", encoding="utf-8") as file:
+        file.writelines(line.replace('"party-revoke"', '"party-revokf"') for line in lines)
+    for wrong in (changed, s.net.keys.path("alder"), s.folder, "/dev/null", "/proc/self/mem"):
+        code, said = tool(s, "journal", "accept-restore", journal(s), wrong)
+        assert code == 1 and wrong in said[0]["error"], (wrong, said)
+    assert tool(s, "journal", "stat", journal(s))[1][0]["kind"] == "live"
+    s.broker.process = None  # it was stopped above
+
+
+def a_torn_log_and_the_one_after_it_are_taken_together(s):
+    kept, _ = what_happens_after_the_copy(s)
+    log = s.broker.config["audit"]
+    older = os.path.join(s.folder, "older.jsonl")
+    os.rename(log, older)
+    with open(older, "ab") as file:
+        file.write(b'{"seq":')
+    s.broker.start()
+    assert s.broker.tool("breaker", "close", "retail", "r2", "coordinator.rest")[0] == 0
+    assert s.broker.tool("party", "revoke", "alder")[0] == 0
+    stop(s)
+    put_back(s, kept, files(s)[:2])
+    code, said = tool(s, "journal", "accept-restore", journal(s), older, log)
+    assert code == 0 and (said[0]["revoked"], said[0]["tripped"], said[0]["torn"]) == (2, 0, 1), said
+    s.broker.start()
+    parties = s.broker.tool("party", "list")[1]["parties"]
+    assert sorted(p["party"] for p in parties if p["state"] == "revoked") == ["alder", "birch"], parties
+
+
 def an_empty_journal_is_refused_where_the_audit_log_knows_another(s):
     stop(s)
     for name in files(s):
