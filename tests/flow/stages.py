@@ -117,6 +117,17 @@ def who_may_not_connect_comes_in_once_it_may(s):
     assert birch.request(birch.message("opt", "coordinator.rest", opt()))["state"] == "delivered"
 
 
+def a_link_may_be_named_from_either_end(s):
+    """A rule about a link holds for it in whichever order the operator names its parties."""
+    with_policies(s, access("stage=admin act=breaker-close object=alder*"))
+    for one, other in (("alder", "coordinator.rest"), ("coordinator.rest", "alder")):
+        assert s.broker.tool("breaker", "trip", one, "r3", other)[0] == 0
+        code, answer = s.broker.tool("breaker", "close", one, "r3", other)
+        assert code == 1 and "the policy access refuses it" in answer["error"], answer
+    assert s.broker.tool("breaker", "trip", "birch", "r3", "coordinator.rest")[0] == 0
+    assert s.broker.tool("breaker", "close", "birch", "r3", "coordinator.rest")[0] == 0
+
+
 def what_makes_things_safer_cannot_be_denied(s):
     with_policies(s, access("stage=admin"))
     assert s.broker.tool("breaker", "trip", "alder", "r3", "coordinator.rest")[0] == 0
@@ -182,5 +193,6 @@ if __name__ == "__main__":
     stage.run([what_may_not_leave_any_more_is_told_to_its_sender, a_member_of_a_group_may_be_left_out,
                telemetry_that_may_not_leave_is_shed_and_told, what_has_waited_leaves_within_the_quota,
                who_may_not_connect_comes_in_once_it_may, what_makes_things_safer_cannot_be_denied,
+               a_link_may_be_named_from_either_end,
                an_act_is_judged_by_the_operator_who_signed_it,
                the_hosts_own_administrator_gets_back_in, a_crash_does_not_let_a_ramp_be_jumped])
