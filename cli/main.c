@@ -167,7 +167,7 @@ static int wrong_words(const struct cli *cli, const struct cli_verb *v)
     size_t n = (size_t)snprintf(error, sizeof(error), "too %s words; usage:", cli->n < v->least ? "few" : "many");
     for (const struct cli_verb *o = cli_verbs; o->noun && n < sizeof(error); o++)
         if (same_verb(o, v))
-            n += (size_t)snprintf(error + n, sizeof(error) - n, "%s erab %s", o == v || n < 30 ? "" : "\n  or:", o->usage);
+            n += (size_t)snprintf(error + n, sizeof(error) - n, "%s erab %s", o == v || n < 30 ? "" : ", or:", o->usage);
     return cli_refuse(cli, EXIT_USAGE, error);
 }
 

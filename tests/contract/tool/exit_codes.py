@@ -134,6 +134,7 @@ def right(form, words, code, text, process):
         said = out + err
         assert said.strip(), words
         assert code == 1 or err.startswith(("erab: ", "usage: ")), (words, err)
+        assert "?  " not in err, (words, err)  # a line's end that was taken for something to hide
     assert text in said, (words, said)
 
 
