@@ -18,6 +18,7 @@ MOUNT = 'mount -t tmpfs -o size=1m,mode=700 tmpfs "$0" && exec "$@"'
 
 class Small(stage.Stage):
     """The stage's parties around a broker whose state lies on a disk of 1 MiB."""
+    audit_too = False
 
     def __init__(self):
         self.folder = tempfile.mkdtemp(prefix="erab-full-")
@@ -29,6 +30,8 @@ class Small(stage.Stage):
         b.party("birch", "ra", "birch", interfaces=["r3"])
         state = b.config["state_dir"] = os.path.join(b.folder, "state")
         os.mkdir(state, 0o700)
+        if self.audit_too:
+            b.config["audit"] = os.path.join(state, "audit.jsonl")
         b.start(prefix=["unshare", "-m" if os.geteuid() == 0 else "-rm", "sh", "-c", MOUNT, state])
         self.state = f"/proc/{b.process.child.pid}/root{state}"
         self.clients = []
@@ -131,12 +134,16 @@ def a_close_that_the_disk_refuses_does_not_act(s):
     assert open_links(s) == [] and s.kept()[1] == set()
 
 
-if __name__ == "__main__":
+def run(tests, make):
     probe = tempfile.mkdtemp()
     made = os.spawnlp(os.P_WAIT, "unshare", "unshare", "-m" if os.geteuid() == 0 else "-rm", "sh", "-c", MOUNT, probe, "true")
     shutil.rmtree(probe)
     if made != 0:
         print("no mount namespace can be made here: skipped")
         sys.exit(77)
-    stage.run([v for v in list(globals().values()) if callable(v) and getattr(v, "__module__", "") == "__main__" and
-               getattr(v, "__code__", None) and v.__code__.co_varnames[:1] == ("s",)], make=Small)
+    stage.run(tests, make=make)
+
+
+if __name__ == "__main__":
+    run([v for v in list(globals().values()) if callable(v) and getattr(v, "__module__", "") == "__main__" and
+         getattr(v, "__code__", None) and v.__code__.co_varnames[:1] == ("s",)], Small)
