@@ -160,6 +160,20 @@ static bool same_verb(const struct cli_verb *a, const struct cli_verb *b)
     return strcmp(a->noun, b->noun) == 0 && (a->verb == b->verb || (a->verb && b->verb && strcmp(a->verb, b->verb) == 0));
 }
 
+/* A usage may have several lines; here it is one. */
+static void one_line(char *text)
+{
+    char *to = text;
+    for (const char *at = text; *at; to++)
+        if (*at == '\n') {
+            *to = ' ';
+            at += 1 + strspn(at + 1, " ");
+        } else {
+            *to = *at++;
+        }
+    *to = '\0';
+}
+
 /* A verb may stand in several rows, with other words or options. */
 static int wrong_words(const struct cli *cli, const struct cli_verb *v)
 {
@@ -168,6 +182,7 @@ static int wrong_words(const struct cli *cli, const struct cli_verb *v)
     for (const struct cli_verb *o = cli_verbs; o->noun && n < sizeof(error); o++)
         if (same_verb(o, v))
             n += (size_t)snprintf(error + n, sizeof(error) - n, "%s erab %s", o == v || n < 30 ? "" : ", or:", o->usage);
+    one_line(error);
     return cli_refuse(cli, EXIT_USAGE, error);
 }
 
