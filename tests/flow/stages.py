@@ -48,6 +48,22 @@ def what_may_not_leave_any_more_is_told_to_its_sender(s):
     assert alder.receive("dispatch").hash == last.hash, "the refused one left after all"
 
 
+def a_restart_lets_nothing_leave_that_may_not(s):
+    app = s.app()
+    order = app.message("dispatch", "alder", dispatch())
+    assert app.request(order)["state"] == "accepted"  # it waits: alder is away
+    with_policies(s, access("stage=egress peer=alder type=dispatch"))
+    s.broker.process.child.kill()
+    s.broker.process.child.wait()
+    s.broker.start()
+    app, alder = s.app(), s.client("alder", "r3")
+    assert refused(app, order) == ("policy-denied", "3.6", "rule 1")
+    with_policies(s)
+    last = app.message("dispatch", "alder", dispatch(order="o-2"))
+    assert app.request(last)["state"] == "accepted"
+    assert alder.receive("dispatch").hash == last.hash, "the refused one left after all"
+
+
 def wire_id(message):
     text = message.id.hex()
     return "-".join((text[:8], text[8:12], text[12:16], text[16:20], text[20:]))
@@ -189,10 +205,30 @@ def a_crash_does_not_let_a_ramp_be_jumped(s):
     assert app.request(step)["state"] == "accepted"
 
 
+def a_crash_does_not_let_a_ramp_be_jumped_by_who_was_approved_into_a_group(s):
+    enrolment.operators(s, "hana")
+    enrolment.invite(s)
+    enrolment.enroll(s)
+    enrolment.good(s, *enrolment.at(s, "party", "approve", "cedar", "--operator", enrolment.path(s, "hana"), "--group", "all-ra"))
+    s.broker.config["policies"] = ["r2", "r3", {"name": "safety",
+                                                "options": {"rules": ["type=dispatch ramp_kw_per_min=10"]}}]
+    assert reload(s)[0] == 0
+    app = s.app()
+    assert app.request(app.message("dispatch", "@all-ra", dispatch(order="o-g", kw=-95.0)))["state"] == "accepted"
+    s.broker.process.child.kill()
+    s.broker.process.child.wait()
+    s.broker.start()
+    app = s.app()
+    jump = app.message("dispatch", "cedar", dispatch(order="o-c", kw=50.0))
+    app.send(jump)
+    assert refused(app, jump) == ("out-of-range", "3.3", "rule 1: power would change faster than allowed")
+
+
 if __name__ == "__main__":
-    stage.run([what_may_not_leave_any_more_is_told_to_its_sender, a_member_of_a_group_may_be_left_out,
+    stage.run([what_may_not_leave_any_more_is_told_to_its_sender, a_restart_lets_nothing_leave_that_may_not, a_member_of_a_group_may_be_left_out,
                telemetry_that_may_not_leave_is_shed_and_told, what_has_waited_leaves_within_the_quota,
                who_may_not_connect_comes_in_once_it_may, what_makes_things_safer_cannot_be_denied,
                a_link_may_be_named_from_either_end,
                an_act_is_judged_by_the_operator_who_signed_it,
-               the_hosts_own_administrator_gets_back_in, a_crash_does_not_let_a_ramp_be_jumped])
+               the_hosts_own_administrator_gets_back_in, a_crash_does_not_let_a_ramp_be_jumped,
+               a_crash_does_not_let_a_ramp_be_jumped_by_who_was_approved_into_a_group])
