@@ -313,6 +313,28 @@ static const char *approve_groups(const struct erabi_broker *broker, const struc
     return NULL;
 }
 
+static bool is_operator(const struct erabi_config *config, const char *name)
+{
+    for (size_t i = 0; i < config->n_operators; i++)
+        if (strcmp(config->operators[i].name, name) == 0)
+            return true;
+    return false;
+}
+
+/* Who was taken out of the configuration meanwhile has approved nothing. */
+static void forget_former(const struct erabi_broker *broker, struct erabi_party_row *row)
+{
+    size_t n = 0;
+    for (size_t i = 0; i < row->n_approvals; i++) {
+        if (!is_operator(broker->config, row->approvals[i]))
+            continue;
+        if (n != i)
+            erabi_copy_text(row->approvals[n], sizeof(row->approvals[n]), row->approvals[i]);
+        n++;
+    }
+    row->n_approvals = n;
+}
+
 static const char *approve(const struct erabi_broker *broker, const struct erabi_statement *s,
                            struct erabi_party_row *row)
 {
@@ -328,6 +350,7 @@ static const char *approve(const struct erabi_broker *broker, const struct erabi
     json_int_t at = json_integer_value(json_object_get(s->text, "at_ms"));
     if ((uint64_t)at + ERAB_CLOCK_AHEAD_MS < row->keys[row->n_keys - 1].from_ms)
         return "the statement is older than the registration; sign a new one";
+    forget_former(broker, row);
     for (size_t i = 0; i < row->n_approvals; i++)
         if (strcmp(row->approvals[i], s->operator) == 0)
             return "this operator has approved it already; another one is needed";
@@ -353,6 +376,12 @@ static const char *deny(const struct erabi_broker *broker, const struct erabi_st
     return NULL;
 }
 
+static enum erab_interface interface_of(const struct erabi_broker *broker, const struct erabi_party_row *row)
+{
+    const struct erabi_registry_party *owner = erabi_registry_owner(broker->registry);
+    return erabi_profile_pair(broker->profile, owner->role, (enum erab_role)row->role).interface;
+}
+
 static json_t *decide(struct erabi_broker *broker, const json_t *request, const char *act, const char **error,
                       const char *(*apply)(const struct erabi_broker *, const struct erabi_statement *,
                                            struct erabi_party_row *))
@@ -374,7 +403,7 @@ static json_t *decide(struct erabi_broker *broker, const json_t *request, const 
         wrong = apply(broker, &s, &change->row);
     }
     if (!wrong && apply == approve)
-        erabi_permit_act(broker, act, s.party, ERAB_IF_NONE, s.operator, &wrong);
+        erabi_permit_act(broker, act, s.party, interface_of(broker, row), s.operator, &wrong);
     if (wrong) {
         free(change);
         record(broker, act, &s, "refused");

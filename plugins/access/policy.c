@@ -64,8 +64,12 @@ static const char *take_stage(struct rule *r, const char *value)
 
 static const struct {
     const char *name;
-    bool is_signed;
-} acts[] = {{"party-invite", true}, {"party-approve", true}, {"breaker-close", true}, {"join", false}, {"config-reload", false}};
+    bool is_signed, has_interface;
+} acts[] = {{"party-invite", true, true},
+            {"party-approve", true, true},
+            {"breaker-close", true, true},
+            {"join", false, true},
+            {"config-reload", false, false}};
 
 static const char *take_act(struct rule *r, const char *value)
 {
@@ -76,13 +80,19 @@ static const char *take_act(struct rule *r, const char *value)
     return "matches none of party-invite party-approve breaker-close join config-reload; nothing else is asked about";
 }
 
-/* A rule about an operator needs an act that one signs. */
-static bool ever_signed(const struct rule *r)
+/* A rule about an operator or an interface needs an act that has one. */
+static const char *never(const struct rule *r)
 {
-    for (size_t i = 0; i < sizeof(acts) / sizeof(acts[0]); i++)
-        if (acts[i].is_signed && words_match(r->act, acts[i].name))
-            return true;
-    return words_match(r->by, "");
+    bool is_signed = words_match(r->by, ""), has_interface = r->interface == ERAB_IF_NONE;
+    for (size_t i = 0; i < sizeof(acts) / sizeof(acts[0]); i++) {
+        if (!words_match(r->act, acts[i].name))
+            continue;
+        is_signed |= acts[i].is_signed;
+        has_interface |= acts[i].has_interface;
+    }
+    return !is_signed       ? "by= would never match: join and config-reload are signed by nobody"
+           : !has_interface ? "config-reload is about no interface"
+                            : NULL;
 }
 
 static const char *take(void *user, const char *name, const char *value)
@@ -131,8 +141,9 @@ static int read_rule(const char *text, uint32_t item, struct rule *r, struct era
         return words_fail(error, "rules", item, "an act has no peer and no type; give act= object= by=");
     if (r->stage != ERAB_STAGE_ADMIN && r->has_act)
         return words_fail(error, "rules", item, "act= object= by= belong to stage=admin");
-    if (r->stage == ERAB_STAGE_ADMIN && !ever_signed(r))
-        return words_fail(error, "rules", item, "by= would never match: join and config-reload are signed by nobody");
+    const char *wrong = r->stage == ERAB_STAGE_ADMIN ? never(r) : NULL;
+    if (wrong)
+        return words_fail(error, "rules", item, wrong);
     if (r->stage == ERAB_STAGE_CONNECT && r->types)
         return words_fail(error, "rules", item, "a connection has no type");
     return 0;

@@ -169,6 +169,9 @@ def an_act_is_judged_by_the_operator_who_signed_it(s):
     enrolment.invite(s)
     enrolment.enroll(s)
     assert enrolment.refused(s, "party", "approve", "cedar", *ken, *where) == denied
+    with_policies(s, access("stage=admin act=party-approve interface=r3"))
+    assert enrolment.refused(s, "party", "approve", "cedar", "--operator", enrolment.path(s, "hana"), *where) == denied
+    with_policies(s, access("stage=admin act=party-* object=cedar by=night-*"))
     record = s.audited(what="admin", act="party-approve", verdict="refused", policy="access")
     assert (record["object"], record["operator"]) == ("cedar", "night-ken"), record
     assert enrolment.state(s) == "pending"
