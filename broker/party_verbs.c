@@ -24,6 +24,21 @@ static bool read_statement(struct erabi_broker *broker, struct erabi_statement *
     return erabi_operator_statement(broker, s, request, act, erabi_now_ms(&broker->loop), error);
 }
 
+static const char lost[] = "the journal could not keep it; look at 'erab health', then repeat";
+
+/* Takes over the change and the answer, which is given when the disk has the change. */
+static json_t *keep(struct erabi_change *change, const char *name, json_t *answer, const char **error)
+{
+    struct erabi_act *act = change->asked = erabi_act_new(change->broker, name, change->row.id, answer, lost);
+    *error = "no memory";
+    if (!act) {
+        free(change);
+        return NULL;
+    }
+    int r = erabi_enrol_change(change);
+    return r < 0 ? erabi_act_now(act, r, error) : erabi_act_wait(act, error);
+}
+
 static void record(struct erabi_broker *broker, const char *act, const struct erabi_statement *s, const char *verdict)
 {
     erabi_operator_record(broker, act, s->party, verdict, s);
@@ -170,15 +185,12 @@ json_t *erabi_verb_party_invite(void *user, const json_t *request, const char **
         return NULL;
     }
     json_int_t until = (json_int_t)change->row.invited_until_ms;
-    if (erabi_enrol_change(change) < 0) {
-        *error = "the journal takes nothing now; look at 'erab health'";
-        return NULL;
-    }
-    record(broker, "party-invite", &s, "done");
-    return json_pack("{s:s, s:s, s:o, s:s, s:s, s:o, s:I}", "party", s.party, "hub", broker->owner.party, "hub_sign_key",
+    record(broker, "party-invite", &s, "signed");
+    json_t *answer = json_pack("{s:s, s:s, s:o, s:s, s:s, s:o, s:I}", "party", s.party, "hub", broker->owner.party, "hub_sign_key",
                      hex(broker->owner.sign_public), "interface", erab_interface_name(gate->interface), "endpoint",
                      erabi_listener_endpoint(gate->listener), "server_key",
                      hex((gate->old_until_ms ? &gate->next_keys : &gate->keys)->curve_public), "expires_ms", until);
+    return keep(change, "party-invite", answer, error);
 }
 
 /* ---- list and show ---- */
@@ -412,13 +424,10 @@ static json_t *decide(struct erabi_broker *broker, const json_t *request, const 
     }
     const char *state = erabi_party_state_name(change->row.state);
     json_int_t n = (json_int_t)change->row.n_approvals;
-    if (erabi_enrol_change(change) < 0) {
-        *error = "the journal takes nothing now; look at 'erab health'";
-        return NULL;
-    }
     record(broker, act, &s, "signed");
-    return json_pack("{s:s, s:s, s:I, s:I}", "party", s.party, "state", state, "approvals", n, "approvals_needed",
+    json_t *answer = json_pack("{s:s, s:s, s:I, s:I}", "party", s.party, "state", state, "approvals", n, "approvals_needed",
                      (json_int_t)broker->config->enrolment.approvals);
+    return keep(change, act, answer, error);
 }
 
 json_t *erabi_verb_party_approve(void *user, const json_t *request, const char **error)

@@ -32,9 +32,13 @@ class Small(stage.Stage):
         os.mkdir(state, 0o700)
         if self.audit_too:
             b.config["audit"] = os.path.join(state, "audit.jsonl")
+        self.prepare()
         b.start(prefix=["unshare", "-m" if os.geteuid() == 0 else "-rm", "sh", "-c", MOUNT, state])
         self.state = f"/proc/{b.process.child.pid}/root{state}"
         self.clients = []
+
+    def prepare(self):
+        """What another file's tests have besides."""
 
     def fill(self):
         with open(os.path.join(self.state, "filler"), "wb", buffering=0) as f:
