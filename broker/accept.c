@@ -168,7 +168,7 @@ static int write_all(struct erabi_store *store, struct accepting *a)
     erabi_write_u64(&w, ~UINT64_C(1));
     int r = erabi_store_begin(store);
     if (r == 0)
-        r = erabi_store_accept(store, a->now_ms);
+        r = erabi_store_accept(store, a->now_ms, a->told_ms);
     if (r == 0)
         r = erabi_store_state(store, ERABI_STATE_ISOLATED, erabi_slice(all, sizeof(all)));
     for (struct change *c = a->changes; c && r == 0; c = c->next) {
@@ -216,8 +216,8 @@ int erabi_restored_accept(const char *path, char *const *audits, size_t n_audits
         r = erabi_store_load(store, 0, &load, false);
     for (size_t i = 0; r == 0 && i < n_audits; i++)
         r = read_audit(&a, audits[i], error, error_size);
-    if (a.told_ms > a.now_ms) /* the system's clock is behind: what came before that record may have been taken */
-        a.now_ms = a.told_ms;
+    if (a.told_ms < a.now_ms) /* else the system's clock is behind: what came before that record may have been taken */
+        a.told_ms = a.now_ms;
     if (r == 0)
         r = write_all(store, &a);
     if (r < 0 && !error[0])

@@ -49,8 +49,9 @@ def put_back(s, kept, names):
             os.unlink(name)
 
 
-def tool(s, *words):
-    done = subprocess.run([s.net.erab, *words, "--json"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, timeout=60, check=False)
+def tool(s, *words, env=None):
+    done = subprocess.run([s.net.erab, *words, "--json"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, timeout=60, check=False,
+                          env={**os.environ, **(env or {})})
     return done.returncode, [json.loads(line) for line in done.stdout.splitlines()]
 
 
@@ -91,9 +92,9 @@ def what_happens_after_the_copy(s):
     return kept, later
 
 
-def accepted(s, later):
+def accepted(s, later, env=None):
     """The copy, accepted: nothing that it forgot can do harm."""
-    code, said = tool(s, "journal", "accept-restore", journal(s), s.broker.config["audit"])
+    code, said = tool(s, "journal", "accept-restore", journal(s), s.broker.config["audit"], env=env)
     assert code == 0, said
     assert (said[0]["expired"], said[0]["revoked"], said[0]["tripped"]) == (1, 1, 1), said
     s.broker.start()
@@ -119,6 +120,17 @@ def a_copy_of_the_database_alone_is_refused_and_may_be_accepted(s):
     code, said = tool(s, "journal", "check", journal(s))
     assert code == 1 and "older" in said[0]["findings"][0], said
     accepted(s, later)
+
+
+def accepted_on_a_machine_whose_clock_is_behind_it_forgets_no_less(s):
+    if not os.environ.get("ERAB_SHIFTED_CLOCK_LIBRARY"):
+        return
+    kept, later = what_happens_after_the_copy(s)
+    put_back(s, kept, files(s)[:2])
+    behind = os.path.join(s.folder, "behind")
+    with open(behind, "w", encoding="utf-8") as file:
+        file.write("-3600000")
+    accepted(s, later, {"LD_PRELOAD": os.environ["ERAB_SHIFTED_CLOCK_LIBRARY"], "ERAB_SHIFTED_CLOCK": behind})
 
 
 def a_copy_of_everything_is_refused_by_the_audit_log_and_may_be_accepted(s):
