@@ -3,10 +3,13 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <time.h>
 
 #include <jansson.h>
 
+#include "audit/line.h"
+#include "audit/verify.h"
 #include "base/cleanup.h"
 #include "journal/recover.h"
 #include "restored.h"
@@ -24,6 +27,7 @@ struct accepting {
     struct erabi_accepted *out;
     struct change *changes;
     uint64_t now_ms;
+    uint64_t told_ms; /* of the last record of the audit log */
 };
 
 static struct change *change_of(struct accepting *a, bool revoke, const char *key)
@@ -108,25 +112,52 @@ static int tripped(struct accepting *a, const json_t *record)
     return 0;
 }
 
-/* The audit log knows what people decided since. */
-static int read_audit(struct accepting *a, const char *path, char *error, size_t error_size)
+static int take_record(struct accepting *a, const char *line, size_t size)
+{
+    json_t *record = json_loadb(line, size, 0, NULL);
+    json_int_t time = json_integer_value(json_object_get(record, "time_ms"));
+    int r = 0;
+    if (time > 0)
+        a->told_ms = (uint64_t)time;
+    if (strcmp(text(record, "act"), "party-revoke") == 0 && strcmp(text(record, "verdict"), "done") == 0)
+        r = revoked(a, record);
+    else if (strcmp(text(record, "what"), "breaker") == 0 && strcmp(text(record, "by"), "operator") == 0)
+        r = tripped(a, record);
+    json_decref(record);
+    return r;
+}
+
+static int read_records(struct accepting *a, const char *path)
 {
     _fclose_ FILE *file = fopen(path, "re");
-    _free_ char *line = NULL;
-    size_t size = 0;
-    int r = file ? 0 : -errno;
-    while (r == 0 && getline(&line, &size, file) > 0) {
-        if (!strstr(line, "\"party-revoke\"") && !strstr(line, "\"what\":\"breaker\""))
-            continue;
-        json_t *record = json_loads(line, 0, NULL);
-        if (strcmp(text(record, "act"), "party-revoke") == 0 && strcmp(text(record, "verdict"), "done") == 0)
-            r = revoked(a, record);
-        else if (strcmp(text(record, "what"), "breaker") == 0 && strcmp(text(record, "by"), "operator") == 0)
-            r = tripped(a, record);
-        json_decref(record);
+    _free_ char *line = malloc(ERABI_AUDIT_LINE_MAX + 1);
+    size_t size;
+    int r = file ? line ? 1 : -ENOMEM : -errno;
+    while (r == 1 && (r = erabi_audit_line_next(file, line, &size)) == 1) {
+        int taken = take_record(a, line, size);
+        r = taken < 0 ? taken : 1;
     }
-    if (r < 0)
-        snprintf(error, error_size, "%s: %s", path, strerror(-r));
+    return r == -EBADMSG ? 0 : r; /* its end is torn, which is known by now */
+}
+
+/* What a person decided since is looked for in the audit log. One that is something else, or does not hold, would forget
+ * it without a word; an empty one is said to be so on purpose, and a torn end is what a power cut leaves. */
+static int read_audit(struct accepting *a, const char *path, char *error, size_t error_size)
+{
+    struct erabi_audit_result result;
+    struct stat st;
+    int r = stat(path, &st) < 0 ? -errno : !S_ISREG(st.st_mode) ? -EINVAL : 0;
+    if (r == 0 && st.st_size > 0 && (r = erabi_audit_verify(path, NULL, NULL, &result)) == 1) {
+        a->out->torn += result.torn;
+        r = result.torn ? 0 : -EBADMSG;
+    }
+    if (r == -EBADMSG)
+        snprintf(error, error_size, "%s: not an audit log that holds: record %llu %s; look at 'erab audit verify'", path,
+                 (unsigned long long)result.bad_seq, result.reason);
+    else if (r == 0)
+        r = read_records(a, path);
+    if (r < 0 && !error[0])
+        snprintf(error, error_size, "%s: %s", path, r == -EINVAL ? "is no file" : strerror(-r));
     return r;
 }
 
@@ -137,7 +168,7 @@ static int write_all(struct erabi_store *store, struct accepting *a)
     erabi_write_u64(&w, ~UINT64_C(1));
     int r = erabi_store_begin(store);
     if (r == 0)
-        r = erabi_store_accept(store, a->now_ms);
+        r = erabi_store_accept(store, a->now_ms, a->told_ms);
     if (r == 0)
         r = erabi_store_state(store, ERABI_STATE_ISOLATED, erabi_slice(all, sizeof(all)));
     for (struct change *c = a->changes; c && r == 0; c = c->next) {
@@ -160,7 +191,8 @@ static void on_finding(void *user, const char *table, const char *row, const cha
         snprintf(error, 256, "it is damaged itself: %s %s %s; take another copy, or an empty one", table, row, what);
 }
 
-int erabi_restored_accept(const char *path, const char *audit, struct erabi_accepted *out, char *error, size_t error_size)
+int erabi_restored_accept(const char *path, char *const *audits, size_t n_audits, struct erabi_accepted *out, char *error,
+                          size_t error_size)
 {
     struct timespec now;
     char damage[256] = "";
@@ -182,8 +214,10 @@ int erabi_restored_accept(const char *path, const char *audit, struct erabi_acce
     error[0] = '\0';
     if (r == 0)
         r = erabi_store_load(store, 0, &load, false);
-    if (r == 0)
-        r = read_audit(&a, audit, error, error_size);
+    for (size_t i = 0; r == 0 && i < n_audits; i++)
+        r = read_audit(&a, audits[i], error, error_size);
+    if (a.told_ms < a.now_ms) /* else the system's clock is behind: what came before that record may have been taken */
+        a.told_ms = a.now_ms;
     if (r == 0)
         r = write_all(store, &a);
     if (r < 0 && !error[0])

@@ -7,6 +7,7 @@
 #include "broker.h"
 #include "record.h"
 
+#define OBJECT_MAX (2 * (ERAB_PARTY_MAX + 1) + 16)
 #define PAGE 64u /* links an answer: it stays under the size of a line */
 
 struct named {
@@ -60,11 +61,22 @@ static const char *wrong(int r, bool trip)
                 : "not closed: the journal could not keep it; repeat this when 'erab health' says ready";
 }
 
+/* A link has two ends: a policy is asked about it from either, for a rule may name it by the other. */
+static bool may_close(struct erabi_broker *broker, const struct named *link, const char *by, const char **error)
+{
+    char one[OBJECT_MAX], other[OBJECT_MAX];
+    const char *interface = erab_interface_name(link->interface);
+    snprintf(one, sizeof(one), "%s %s %s", link->party, interface, link->peer);
+    snprintf(other, sizeof(other), "%s %s %s", link->peer, interface, link->party);
+    return erabi_permit_act(broker, CLOSE, one, link->interface, by, error) &&
+           erabi_permit_act(broker, CLOSE, other, link->interface, by, error);
+}
+
 static json_t *decide(struct erabi_broker *broker, const json_t *request, bool trip, const char **error)
 {
     _statement_ struct erabi_statement s = {0};
     struct named link;
-    char object[2 * (ERAB_PARTY_MAX + 1) + 16];
+    char object[OBJECT_MAX];
     const char *name = trip ? TRIP : CLOSE;
     const json_t *said = erabi_operator_request(broker, &s, request, name, error);
     const char *bad = said ? read_link(said, &link) : NULL;
@@ -73,7 +85,7 @@ static json_t *decide(struct erabi_broker *broker, const json_t *request, bool t
         return NULL;
     }
     snprintf(object, sizeof(object), "%s %s %s", link.party, erab_interface_name(link.interface), link.peer);
-    if (!trip && !erabi_permit_act(broker, name, object, link.interface, s.operator, error))
+    if (!trip && !may_close(broker, &link, s.operator, error))
         return NULL;
     struct erabi_act *act = erabi_act_new(
         broker, name, object,

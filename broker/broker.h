@@ -230,6 +230,7 @@ struct erabi_change {
     struct erabi_broker *broker;
     struct erabi_party_row row;
     const char *act;                                /* for the audit */
+    struct erabi_act *asked;                        /* an operator's, answered when it is on disk; may be NULL */
     void (*done)(struct erabi_change *c, int result); /* may be NULL; before the change is freed */
     struct erabi_target *target;                    /* of a Registration: where the answer goes */
     struct erab_header header;

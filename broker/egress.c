@@ -103,6 +103,22 @@ static void recall(struct erabi_pipeline *pipeline, struct erab_policy_request *
     erabi_policy_recall(pipeline->policies, &one);
 }
 
+/* All that it may have gone to: who stands in the configuration, and who was approved into it. */
+static void recall_group(struct erabi_pipeline *pipeline, struct erab_policy_request *request,
+                         const struct erabi_registry_party *from, const struct erabi_config_group *group)
+{
+    const struct erabi_registry_party *to;
+    for (size_t i = 0; i < group->n_members; i++)
+        if ((to = erabi_registry_party(pipeline->registry, group->members[i])))
+            recall(pipeline, request, from, to);
+    size_t most = erabi_registry_grouped(pipeline->registry);
+    const struct erabi_registry_party **approved = calloc(most + 1, sizeof(*approved));
+    size_t n = approved ? erabi_registry_group(pipeline->registry, group->id, approved, most) : 0;
+    for (size_t i = 0; i < n; i++)
+        recall(pipeline, request, from, approved[i]);
+    free(approved);
+}
+
 void erabi_pipeline_recall(struct erabi_pipeline *pipeline, const struct erab_header *header,
                            const struct erabi_journal_mark *row, const ProtobufCMessage *body)
 {
@@ -121,9 +137,6 @@ void erabi_pipeline_recall(struct erabi_pipeline *pipeline, const struct erab_he
         return;
     }
     const struct erabi_config_group *group = erabi_pipeline_group(pipeline, header->to + 1);
-    for (size_t i = 0; group && i < group->n_members; i++) {
-        const struct erabi_registry_party *to = erabi_registry_party(pipeline->registry, group->members[i]);
-        if (to)
-            recall(pipeline, &request, from, to);
-    }
+    if (group)
+        recall_group(pipeline, &request, from, group);
 }

@@ -56,14 +56,17 @@ static void on_kept(void *user, int result)
     set_busy(broker, id, false);
     if (result == 0)
         result = erabi_registry_put(broker->registry, &change->row, erabi_now_ms(&broker->loop));
-    erabi_record_party(broker->audit, change->act, id, result == 0 ? erabi_party_state_name(change->row.state) : "not kept",
-                       "", "", "");
+    if (result == 0 || !change->asked) /* else the act says so */
+        erabi_record_party(broker->audit, change->act, id,
+                           result == 0 ? erabi_party_state_name(change->row.state) : "not kept", "", "", "");
     if (result == 0) {
         erabi_uplinks_follow(broker, id);
         erabi_cards_tell(broker, id);
     }
     if (change->done)
         change->done(change, result);
+    if (change->asked)
+        erabi_act_done(change->asked, result);
     free(change);
 }
 

@@ -24,6 +24,21 @@ static bool read_statement(struct erabi_broker *broker, struct erabi_statement *
     return erabi_operator_statement(broker, s, request, act, erabi_now_ms(&broker->loop), error);
 }
 
+static const char lost[] = "the journal could not keep it; look at 'erab health', then repeat";
+
+/* Takes over the change and the answer, which is given when the disk has the change. */
+static json_t *keep(struct erabi_change *change, const char *name, json_t *answer, const char **error)
+{
+    struct erabi_act *act = change->asked = erabi_act_new(change->broker, name, change->row.id, answer, lost);
+    *error = "no memory";
+    if (!act) {
+        free(change);
+        return NULL;
+    }
+    int r = erabi_enrol_change(change);
+    return r < 0 ? erabi_act_now(act, r, error) : erabi_act_wait(act, error);
+}
+
 static void record(struct erabi_broker *broker, const char *act, const struct erabi_statement *s, const char *verdict)
 {
     erabi_operator_record(broker, act, s->party, verdict, s);
@@ -170,15 +185,12 @@ json_t *erabi_verb_party_invite(void *user, const json_t *request, const char **
         return NULL;
     }
     json_int_t until = (json_int_t)change->row.invited_until_ms;
-    if (erabi_enrol_change(change) < 0) {
-        *error = "the journal takes nothing now; look at 'erab health'";
-        return NULL;
-    }
-    record(broker, "party-invite", &s, "done");
-    return json_pack("{s:s, s:s, s:o, s:s, s:s, s:o, s:I}", "party", s.party, "hub", broker->owner.party, "hub_sign_key",
+    record(broker, "party-invite", &s, "signed");
+    json_t *answer = json_pack("{s:s, s:s, s:o, s:s, s:s, s:o, s:I}", "party", s.party, "hub", broker->owner.party, "hub_sign_key",
                      hex(broker->owner.sign_public), "interface", erab_interface_name(gate->interface), "endpoint",
                      erabi_listener_endpoint(gate->listener), "server_key",
                      hex((gate->old_until_ms ? &gate->next_keys : &gate->keys)->curve_public), "expires_ms", until);
+    return keep(change, "party-invite", answer, error);
 }
 
 /* ---- list and show ---- */
@@ -313,6 +325,28 @@ static const char *approve_groups(const struct erabi_broker *broker, const struc
     return NULL;
 }
 
+static bool is_operator(const struct erabi_config *config, const char *name)
+{
+    for (size_t i = 0; i < config->n_operators; i++)
+        if (strcmp(config->operators[i].name, name) == 0)
+            return true;
+    return false;
+}
+
+/* Who was taken out of the configuration meanwhile has approved nothing. */
+static void forget_former(const struct erabi_broker *broker, struct erabi_party_row *row)
+{
+    size_t n = 0;
+    for (size_t i = 0; i < row->n_approvals; i++) {
+        if (!is_operator(broker->config, row->approvals[i]))
+            continue;
+        if (n != i)
+            erabi_copy_text(row->approvals[n], sizeof(row->approvals[n]), row->approvals[i]);
+        n++;
+    }
+    row->n_approvals = n;
+}
+
 static const char *approve(const struct erabi_broker *broker, const struct erabi_statement *s,
                            struct erabi_party_row *row)
 {
@@ -328,6 +362,7 @@ static const char *approve(const struct erabi_broker *broker, const struct erabi
     json_int_t at = json_integer_value(json_object_get(s->text, "at_ms"));
     if ((uint64_t)at + ERAB_CLOCK_AHEAD_MS < row->keys[row->n_keys - 1].from_ms)
         return "the statement is older than the registration; sign a new one";
+    forget_former(broker, row);
     for (size_t i = 0; i < row->n_approvals; i++)
         if (strcmp(row->approvals[i], s->operator) == 0)
             return "this operator has approved it already; another one is needed";
@@ -353,6 +388,12 @@ static const char *deny(const struct erabi_broker *broker, const struct erabi_st
     return NULL;
 }
 
+static enum erab_interface interface_of(const struct erabi_broker *broker, const struct erabi_party_row *row)
+{
+    const struct erabi_registry_party *owner = erabi_registry_owner(broker->registry);
+    return erabi_profile_pair(broker->profile, owner->role, (enum erab_role)row->role).interface;
+}
+
 static json_t *decide(struct erabi_broker *broker, const json_t *request, const char *act, const char **error,
                       const char *(*apply)(const struct erabi_broker *, const struct erabi_statement *,
                                            struct erabi_party_row *))
@@ -374,7 +415,7 @@ static json_t *decide(struct erabi_broker *broker, const json_t *request, const 
         wrong = apply(broker, &s, &change->row);
     }
     if (!wrong && apply == approve)
-        erabi_permit_act(broker, act, s.party, ERAB_IF_NONE, s.operator, &wrong);
+        erabi_permit_act(broker, act, s.party, interface_of(broker, row), s.operator, &wrong);
     if (wrong) {
         free(change);
         record(broker, act, &s, "refused");
@@ -383,13 +424,10 @@ static json_t *decide(struct erabi_broker *broker, const json_t *request, const 
     }
     const char *state = erabi_party_state_name(change->row.state);
     json_int_t n = (json_int_t)change->row.n_approvals;
-    if (erabi_enrol_change(change) < 0) {
-        *error = "the journal takes nothing now; look at 'erab health'";
-        return NULL;
-    }
     record(broker, act, &s, "signed");
-    return json_pack("{s:s, s:s, s:I, s:I}", "party", s.party, "state", state, "approvals", n, "approvals_needed",
+    json_t *answer = json_pack("{s:s, s:s, s:I, s:I}", "party", s.party, "state", state, "approvals", n, "approvals_needed",
                      (json_int_t)broker->config->enrolment.approvals);
+    return keep(change, act, answer, error);
 }
 
 json_t *erabi_verb_party_approve(void *user, const json_t *request, const char **error)

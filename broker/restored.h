@@ -16,9 +16,12 @@ struct erabi_accepted {
     size_t pending;     /* their approvals are to be given again */
     size_t revoked;     /* parties that the audit log says were revoked */
     size_t tripped;     /* links that the audit log says an operator opened */
+    size_t torn;        /* audit logs whose last record is torn */
 };
 
-/* Offline: takes an older journal back into use, in one commit, so that nothing it has forgotten can do harm. 0, or a
- * negative errno with `error`. */
-int erabi_restored_accept(const char *path, const char *audit, struct erabi_accepted *out, char *error, size_t error_size);
+/* Offline: takes an older journal back into use, in one commit, so that nothing it has forgotten can do harm.
+ * `audits`: the oldest audit log first; each holds (a torn end is let pass), or is empty. 0, or a negative errno with
+ * `error`. */
+int erabi_restored_accept(const char *path, char *const *audits, size_t n_audits, struct erabi_accepted *out, char *error,
+                          size_t error_size);
 #endif

@@ -17,6 +17,7 @@
 struct rotation {
     struct erabi_broker *broker;
     struct erabi_gate *gate; /* NULL: the owner's own keys */
+    struct erabi_act *act; /* the operator's, answered when it is on disk */
     struct erab_identity key;
     uint64_t until_ms;
 };
@@ -221,11 +222,13 @@ static void on_kept(void *user, int result)
     if (result == 0)
         result = gate ? hold_both(broker, rotation->gate, &rotation->key, rotation->until_ms)
                       : hold_both_of_owner(broker, &rotation->key, rotation->until_ms);
-    erabi_record_admin(broker->audit, "key-rotate", name, result == 0 ? "done" : "not kept");
+    if (result == 0) /* else the act says so */
+        erabi_record_admin(broker->audit, "key-rotate", name, "done");
     if (result == 0 && gate)
         erabi_cards_tell_own(broker, gate->interface);
     else if (result == 0)
         tell_of_owner(broker);
+    erabi_act_done(rotation->act, result < 0 ? result : 0);
     erab_identity_wipe(&rotation->key);
     free(rotation);
 }
@@ -278,38 +281,45 @@ static const char *prepare(struct rotation *rotation, const json_t *statement)
     return NULL;
 }
 
+/* Takes over the rotation. */
+static json_t *begin(struct rotation *rotation, const char *interface, const char *file, const char **error)
+{
+    char text[65];
+    erab_key_text(rotation->key.curve_public, text);
+    json_t *answer = json_pack("{s:s, s:s, s:I}", "interface", interface, "server_key", text, "old_until_ms",
+                               (json_int_t)rotation->until_ms);
+    struct erabi_act *act = rotation->act = erabi_act_new(rotation->broker, "key-rotate", interface, answer,
+                                                          "the journal could not keep it; look at 'erab health', then repeat");
+    *error = "no memory";
+    int r = act ? keep(rotation, interface, file) : -ENOMEM;
+    if (r == 0)
+        return erabi_act_wait(act, error);
+    erab_identity_wipe(&rotation->key);
+    free(rotation);
+    return act ? erabi_act_now(act, r, error) : NULL;
+}
+
 json_t *erabi_verb_key_rotate(void *user, const json_t *request, const char **error)
 {
     struct erabi_broker *broker = user;
-    struct erabi_statement s = {0};
+    _statement_ struct erabi_statement s = {0};
     erabi_loop_read(&broker->loop);
     if (!erabi_operator_statement(broker, &s, request, "key-rotate", erabi_now_ms(&broker->loop), error))
         return NULL;
     struct rotation *rotation = calloc(1, sizeof(*rotation));
-    json_t *answer = NULL;
     const char *wrong = "no memory";
     if (rotation) {
         rotation->broker = broker;
         wrong = prepare(rotation, s.text);
     }
     const char *interface = json_string_value(json_object_get(s.text, "interface"));
-    if (!wrong) {
-        char text[65];
-        erab_key_text(rotation->key.curve_public, text);
-        answer = json_pack("{s:s, s:s, s:I}", "interface", interface, "server_key", text, "old_until_ms",
-                           (json_int_t)rotation->until_ms);
-        if (keep(rotation, interface, json_string_value(json_object_get(s.text, "key_file"))) < 0)
-            wrong = "the journal takes nothing now; look at 'erab health'";
-    }
     erabi_record_party(broker->audit, "key-rotate", interface ? interface : "", wrong ? "refused" : "signed", s.operator,
                        s.raw, s.signature);
-    erabi_statement_deinit(&s);
     if (!wrong)
-        return answer;
+        return begin(rotation, interface, json_string_value(json_object_get(s.text, "key_file")), error);
     if (rotation)
         erab_identity_wipe(&rotation->key);
     free(rotation);
-    json_decref(answer);
     *error = wrong;
     return NULL;
 }

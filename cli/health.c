@@ -9,7 +9,7 @@ static const struct {
 } reasons[] = {
     {"clock", "the system's clock went ahead by more than 60 s at once; set it right, or decide with 'erab clock accept' or 'erab "
               "clock reject' ('erab clock show' tells more)"},
-    {"audit", "the audit log cannot be written, so nothing may happen; free space or repair the disk, then restart"},
+    {"audit", "the audit log cannot be written; free space or repair the disk: it is tried once a second"},
     {"journal-damaged", "the journal holds something else than was written; its log said what and where at the start. 'erab journal check' says it again"},
     {"storage", "the journal cannot be written, so nothing could be kept; free space or repair the disk: it is tried once a second"},
 };

@@ -212,18 +212,20 @@ int cli_journal_accept(const struct cli *cli)
 {
     char error[PATH_MAX + 256] = "";
     struct erabi_accepted a;
-    int r = erabi_restored_accept(cli->words[0], cli->words[1], &a, error, sizeof(error));
+    int r = erabi_restored_accept(cli->words[0], cli->words + 1, (size_t)cli->n - 1, &a, error, sizeof(error));
     if (r < 0)
         return cli_refuse(cli, EXIT_REFUSED, error);
     if (cli->json) {
-        cli_print(json_pack("{s:b, s:I, s:I, s:I, s:I, s:I}", "ok", 1, "expired", (json_int_t)a.waiting, "invitations_void",
+        cli_print(json_pack("{s:b, s:I, s:I, s:I, s:I, s:I, s:I}", "ok", 1, "expired", (json_int_t)a.waiting, "invitations_void",
                             (json_int_t)a.invitations, "approvals_void", (json_int_t)a.pending, "revoked",
-                            (json_int_t)a.revoked, "tripped", (json_int_t)a.tripped));
+                            (json_int_t)a.revoked, "tripped", (json_int_t)a.tripped, "torn", (json_int_t)a.torn));
         return EXIT_DONE;
     }
     printf("accepted. Messages that waited have expired: %zu; invitations that are void: %zu; newcomers whose approvals are\n"
            "to be given again: %zu; from the audit log: %zu parties revoked, %zu links opened by operators.\n"
            "Every interface is isolated: look at 'erab party list' and 'erab breaker list', then 'erab join' each.\n",
            a.waiting, a.invitations, a.pending, a.revoked, a.tripped);
+    if (a.torn)
+        printf("The last record of %zu of the audit logs is torn: what it would have said is not known.\n", a.torn);
     return EXIT_DONE;
 }

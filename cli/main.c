@@ -1,3 +1,4 @@
+#include <errno.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -36,7 +37,7 @@ const struct cli_verb cli_verbs[] = {
     {"journal", "backup", 1, 2, cli_journal_backup, "journal backup NEW_FILE --socket SOCKET",
      "have a running broker write a copy of its journal"},
     {"journal", "backup", 1, 2, cli_journal_backup, "journal backup FILE NEW_FILE", "copy a journal that no broker has open"},
-    {"journal", "accept-restore", 2, 2, cli_journal_accept, "journal accept-restore FILE AUDIT_LOG",
+    {"journal", "accept-restore", 2, 65, cli_journal_accept, "journal accept-restore FILE AUDIT_LOG...",
      "take an older journal back into use: closes everything that it may have forgotten"},
     {"trace", NULL, 2, 65, cli_trace, "trace ID FILE...", "follow a message through audit logs, one's own first"},
     {"policy", "list", 0, 0, cli_policy_list, "policy list", "print the shipped policies and their options"},
@@ -159,6 +160,20 @@ static bool same_verb(const struct cli_verb *a, const struct cli_verb *b)
     return strcmp(a->noun, b->noun) == 0 && (a->verb == b->verb || (a->verb && b->verb && strcmp(a->verb, b->verb) == 0));
 }
 
+/* A usage may have several lines; here it is one. */
+static void one_line(char *text)
+{
+    char *to = text;
+    for (const char *at = text; *at; to++)
+        if (*at == '\n') {
+            *to = ' ';
+            at += 1 + strspn(at + 1, " ");
+        } else {
+            *to = *at++;
+        }
+    *to = '\0';
+}
+
 /* A verb may stand in several rows, with other words or options. */
 static int wrong_words(const struct cli *cli, const struct cli_verb *v)
 {
@@ -166,7 +181,8 @@ static int wrong_words(const struct cli *cli, const struct cli_verb *v)
     size_t n = (size_t)snprintf(error, sizeof(error), "too %s words; usage:", cli->n < v->least ? "few" : "many");
     for (const struct cli_verb *o = cli_verbs; o->noun && n < sizeof(error); o++)
         if (same_verb(o, v))
-            n += (size_t)snprintf(error + n, sizeof(error) - n, "%s erab %s", o == v || n < 30 ? "" : "\n  or:", o->usage);
+            n += (size_t)snprintf(error + n, sizeof(error) - n, "%s erab %s", o == v || n < 30 ? "" : ", or:", o->usage);
+    one_line(error);
     return cli_refuse(cli, EXIT_USAGE, error);
 }
 
@@ -193,25 +209,35 @@ static int run(const struct cli *cli, const struct cli_verb *v, const char *cons
     return v->run(cli);
 }
 
-int main(int argc, char **argv)
+static int call(struct cli *cli, int argc, char **argv)
 {
-    struct cli cli = {0};
     const char *given[64] = {NULL};
     char error[512] = "";
-    int n = cli_sort(&cli, argc, argv, given, error);
+    int n = cli_sort(cli, argc, argv, given, error);
     if (n < 0)
-        return cli_refuse(&cli, EXIT_USAGE, error);
-    if (cli.version)
-        return cli_version(&cli);
-    if (cli.help)
-        return cli_help_noun(&cli, n ? argv[0] : NULL);
+        return cli_refuse(cli, EXIT_USAGE, error);
+    if (cli->version)
+        return cli_version(cli);
+    if (cli->help)
+        return cli_help_noun(cli, n ? argv[0] : NULL);
     for (const struct cli_verb *v = cli_verbs; n > 0 && v->noun; v++) {
         int skip = v->verb ? 2 : 1;
         if (n < skip || strcmp(argv[0], v->noun) != 0 || (v->verb && strcmp(argv[1], v->verb) != 0))
             continue;
-        cli.n = n - skip;
-        cli.words = argv + skip;
-        return run(&cli, v, given);
+        cli->n = n - skip;
+        cli->words = argv + skip;
+        return run(cli, v, given);
     }
-    return unknown(&cli, n, argv);
+    return unknown(cli, n, argv);
+}
+
+/* An answer that a full disk has cut must not look whole. */
+int main(int argc, char **argv)
+{
+    struct cli cli = {0};
+    int code = call(&cli, argc, argv);
+    if (fflush(stdout) == 0 && !ferror(stdout))
+        return code;
+    fprintf(stderr, "erab: not all of the answer could be written: %s\n", strerror(errno));
+    return code ? code : EXIT_REFUSED;
 }

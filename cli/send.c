@@ -107,7 +107,7 @@ static int refuse_all(const struct cli *cli, const struct erabi_config_errors *e
 {
     char text[2048] = "";
     for (size_t i = 0; i < errors->n && strlen(text) < 1500; i++)
-        snprintf(text + strlen(text), sizeof(text) - strlen(text), "%s%s", i ? "\n  " : "", errors->text[i]);
+        snprintf(text + strlen(text), sizeof(text) - strlen(text), "%s%s", i ? "; " : "", errors->text[i]);
     return cli_refuse(cli, EXIT_USAGE, text);
 }
 

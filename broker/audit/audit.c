@@ -23,7 +23,9 @@
 
 struct erabi_audit {
     int fd;
-    bool failed, has_key;
+    bool failed, has_key, closing;
+    off_t whole;  /* what the file holds of whole records */
+    uint64_t lost, failed_ms, tried_ms;
     char log[ERABI_AUDIT_LOG_ID + 1];
     uint64_t seq, every, since_head, wall_ms, mono_ms;
     uint8_t hash[ERAB_HASH_SIZE];
@@ -100,6 +102,25 @@ static char *record_text(const struct erabi_audit *a, const char *what, const st
     return text;
 }
 
+/* A part of a record must not stay: it would stand before what is written later. */
+static int cut_back(const struct erabi_audit *a)
+{
+    struct stat st;
+    if (fstat(a->fd, &st) < 0)
+        return -errno;
+    return st.st_size > a->whole && ftruncate(a->fd, a->whole) < 0 ? -errno : 0;
+}
+
+static int failed(struct erabi_audit *a, int fault)
+{
+    if (!a->failed)
+        a->failed_ms = a->mono_ms;
+    a->failed = true;
+    a->tried_ms = a->mono_ms;
+    cut_back(a); /* once more before the next try */
+    return fault;
+}
+
 static int write_all(struct erabi_audit *a)
 {
     size_t done = 0;
@@ -107,20 +128,17 @@ static int write_all(struct erabi_audit *a)
         ssize_t n = write(a->fd, a->buffer.start + done, a->buffer.used - done);
         if (n < 0 && errno == EINTR)
             continue;
-        if (n <= 0) {
-            a->failed = true;
-            return n < 0 ? -errno : -EIO;
-        }
+        if (n <= 0)
+            return failed(a, n < 0 ? -errno : -EIO);
         done += (size_t)n;
     }
+    a->whole += (off_t)done;
     a->buffer.used = 0;
     return 0;
 }
 
 static int add_record(struct erabi_audit *a, const char *what, const struct erabi_audit_field *fields, size_t n)
 {
-    if (a->failed)
-        return -EIO;
     int fault;
     _free_ char *text = record_text(a, what, fields, n, ERABI_AUDIT_LINE_MAX, &fault);
     if (text && strlen(text) + 80 > ERABI_AUDIT_LINE_MAX) { /* a record with short texts rather than none */
@@ -132,8 +150,10 @@ static int add_record(struct erabi_audit *a, const char *what, const struct erab
     size_t size = strlen(text);
     if (size + 80 > ERABI_AUDIT_LINE_MAX)
         return -EMSGSIZE;
-    if (a->buffer.size - a->buffer.used < size + 80 && write_all(a) < 0)
+    if (a->buffer.size - a->buffer.used < size + 80 && (a->failed || write_all(a) < 0)) {
+        a->lost++;
         return -EIO;
+    }
     char hex[2 * ERAB_HASH_SIZE + 1];
     erabi_audit_hash(a->hash, text, size, a->hash);
     sodium_bin2hex(hex, sizeof(hex), a->hash, ERAB_HASH_SIZE);
@@ -176,7 +196,7 @@ int erabi_audit_sign_head(struct erabi_audit *a)
 int erabi_audit_write(struct erabi_audit *a, const char *what, const struct erabi_audit_field *fields, size_t n)
 {
     int r = add_record(a, what, fields, n);
-    if (r == 0 && a->every && a->since_head >= a->every)
+    if (r == 0 && a->every && a->since_head >= a->every && !a->failed) /* a head tells of what is on disk */
         r = erabi_audit_sign_head(a);
     return r;
 }
@@ -197,15 +217,30 @@ static void tell_more(void *user, const char *what, const struct erabi_audit_kin
     erabi_audit_write(user, "more", fields, sizeof(fields) / sizeof(fields[0]));
 }
 
+/* What waited goes first, then how long it did and how much did not fit. */
+static int try_again(struct erabi_audit *a)
+{
+    if (!a->closing && a->mono_ms - a->tried_ms < SECOND_MS)
+        return -EIO;
+    a->tried_ms = a->mono_ms;
+    int r = cut_back(a);
+    if (r == 0)
+        r = write_all(a);
+    if (r < 0)
+        return r;
+    a->failed = false;
+    struct erabi_audit_field fields[] = {{"for_ms", NULL, a->mono_ms - a->failed_ms}, {"lost", NULL, a->lost}};
+    a->lost = 0;
+    return add_record(a, "resumed", fields, sizeof(fields) / sizeof(fields[0]));
+}
+
 int erabi_audit_flush(struct erabi_audit *a, bool sync)
 {
-    if (a->failed)
-        return -EIO;
-    int r = write_all(a);
-    if (r == 0 && sync && fdatasync(a->fd) < 0) {
-        a->failed = true;
-        r = -errno;
-    }
+    int r = a->failed ? try_again(a) : 0;
+    if (r == 0)
+        r = write_all(a);
+    if (r == 0 && sync && fdatasync(a->fd) < 0)
+        r = failed(a, -errno);
     return r;
 }
 
@@ -266,6 +301,7 @@ static int take_file(struct erabi_audit *a, const char *path, const char **why)
         return -errno;
     if (!S_ISREG(st.st_mode))
         return -EINVAL;
+    a->whole = st.st_size;
     *why = "it is in use by another process";
     if (flock(a->fd, LOCK_EX | LOCK_NB) < 0)
         return errno == EWOULDBLOCK ? -EBUSY : -errno;
@@ -344,9 +380,10 @@ void erabi_audit_close(struct erabi_audit *a)
 {
     if (!a)
         return;
-    if (!a->failed) {
-        a->on_head = NULL;
-        erabi_counted_end(a->counted, tell_more, a);
+    a->closing = true;
+    a->on_head = NULL;
+    erabi_counted_end(a->counted, tell_more, a);
+    if (erabi_audit_flush(a, false) == 0) {
         erabi_audit_sign_head(a);
         erabi_audit_flush(a, true);
     }

@@ -36,7 +36,7 @@ void erabi_audit_set_time(struct erabi_audit *audit, uint64_t wall_ms, uint64_t 
 /* Called for each signed head, to hand it to second parties. */
 void erabi_audit_on_head(struct erabi_audit *audit, void (*on_head)(void *user, const struct erabi_audit_head *head),
                          void *user);
-/* Adds one record to the buffer. 0; -EMSGSIZE; -EINVAL (field name); -EIO when the log has failed. */
+/* Adds one record to the buffer. 0; -EMSGSIZE; -EINVAL (field name); -EIO when it cannot be kept: then it is counted. */
 int erabi_audit_write(struct erabi_audit *audit, const char *what, const struct erabi_audit_field *fields, size_t n);
 /* The same for what somebody outside can cause as often as they like: of one kind, the first ERABI_AUDIT_ONE_BY_ONE
  * of a second are written, the others counted and told in one record "more" when the second is over (by set_time or
@@ -49,11 +49,13 @@ struct erabi_audit_kind {
 };
 int erabi_audit_write_counted(struct erabi_audit *audit, const char *what, const struct erabi_audit_kind *kind,
                               const struct erabi_audit_field *fields, size_t n);
-/* Once a loop turn: one write() of what was added; with `sync` also fdatasync. 0 or negative errno (then failed). */
+/* Once a loop turn: one write() of what was added; with `sync` also fdatasync. 0 or negative errno (then failed).
+ * While it is failed, what is added waits in the buffer (1 MiB, what is beyond is counted), and each second of set_time
+ * it is tried again; when it succeeds a record "resumed" follows. The file never holds a part of a record. */
 int erabi_audit_flush(struct erabi_audit *audit, bool sync);
 /* Adds a signed head now (also done by close). */
 int erabi_audit_sign_head(struct erabi_audit *audit);
-/* True from the first failed write on: commands must stop. Cleared only by opening it anew. */
+/* True from the first failed write on until all that waited is written: commands must stop. */
 bool erabi_audit_failed(const struct erabi_audit *audit);
 /* Head, flush, fsync, close. */
 void erabi_audit_close(struct erabi_audit *audit);

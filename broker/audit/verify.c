@@ -130,7 +130,8 @@ static int walk(struct verify *v, FILE *file, const char *heads)
     for (uint64_t place = 1; (r = erabi_audit_line_next(file, v->line, &size)) != 0; place++) {
         if (r == -EIO)
             return r;
-        if (r == -EBADMSG)
+        v->result->torn = r == -EBADMSG;
+        if (v->result->torn)
             return bad(v, place, "is torn: the file ends in the middle of it");
         if (r < 0)
             return bad(v, place, "is longer than any record may be");

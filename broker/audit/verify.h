@@ -9,6 +9,7 @@ struct erabi_audit_result {
     uint64_t heads;   /* signed heads in the log whose signature holds (with a key) */
     uint64_t witnessed; /* heads of the heads file that were found in the log */
     uint64_t bad_seq; /* of the first bad record by its place, 0 when none */
+    bool torn;        /* it is the last one, and incomplete */
     char reason[160]; /* what is wrong with it, "" when nothing */
     char log[ERABI_AUDIT_LOG_ID + 1];
 };

@@ -41,6 +41,12 @@ static bool check_path(const char *text)
     return text[0] == '/' && strlen(text) < 4096 && !strstr(text, "/../");
 }
 
+/* What a socket's address takes. */
+static bool check_socket(const char *text)
+{
+    return check_path(text) && strlen(text) < 108;
+}
+
 static bool check_tcp(const char *text)
 {
     return strncmp(text, "tcp://", 6) == 0 && strlen(text) < 128 && strrchr(text, ':') > text + 5;
@@ -215,7 +221,8 @@ static const struct erabi_option top_table[] = {
     {"profile", ERABI_OPT_TEXT, TOP(profile), .required = true, .live = true, .check = check_path, .right = PATH_RIGHT},
     {"state_dir", ERABI_OPT_TEXT, TOP(state_dir), .required = true, .check = check_path, .right = PATH_RIGHT},
     {"audit", ERABI_OPT_TEXT, TOP(audit), .required = true, .check = check_path, .right = PATH_RIGHT},
-    {"admin_socket", ERABI_OPT_TEXT, TOP(admin_socket), .required = true, .check = check_path, .right = PATH_RIGHT},
+    {"admin_socket", ERABI_OPT_TEXT, TOP(admin_socket), .required = true, .check = check_socket,
+     .right = "an absolute path of at most 107 bytes"},
     {"listeners", ERABI_OPT_SECTIONS, TOP_LIST(listeners), .max = 32, .table = listener_table,
      .item_size = sizeof(struct erabi_config_listener), .right = "a list of sections"},
     {"local", ERABI_OPT_SECTION, TOP(local), .table = local_table, .right = "a section"},

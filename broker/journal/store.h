@@ -57,8 +57,8 @@ int erabi_store_purge(struct erabi_store *store, uint64_t now_ms);
 /* Did the last purge leave something for the next? */
 bool erabi_store_unpurged(const struct erabi_store *store);
 /* Within begin and commit: the journal is taken back into use although it is older than it was. It gets a new id; what
- * was to be sent has expired at `now_ms`, what was live is ended. */
-int erabi_store_accept(struct erabi_store *store, uint64_t now_ms);
+ * was to be sent has expired at `now_ms`, what was live is ended. `floor_ms`: what was issued before may have been taken. */
+int erabi_store_accept(struct erabi_store *store, uint64_t now_ms, uint64_t floor_ms);
 /* Within begin and commit: it has been seen that this one was accepted. */
 void erabi_store_live(struct erabi_store *store);
 

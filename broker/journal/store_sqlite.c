@@ -348,11 +348,11 @@ int erabi_store_rows(struct erabi_store *s, int64_t *message, int64_t *outbox)
     return code == SQLITE_ROW ? 0 : erabi_store_fault(code) < 0 ? erabi_store_fault(code) : -EIO;
 }
 
-int erabi_store_accept(struct erabi_store *s, uint64_t now_ms)
+int erabi_store_accept(struct erabi_store *s, uint64_t now_ms, uint64_t floor_ms)
 {
     randombytes_buf(s->head.journal, sizeof(s->head.journal));
     s->head.kind = ERABI_JOURNAL_ACCEPTED;
-    s->head.accepted_ms = now_ms;
+    s->head.accepted_ms = floor_ms;
     s->changed = true;
     bind_number(s->statements[S_ACCEPT_OUT], 1, now_ms);
     int r = change(s, s->statements[S_ACCEPT_OUT]);

@@ -54,10 +54,11 @@ static bool packet_take(struct packet *packet, const struct erabi_parcel *parcel
     return true;
 }
 
-/* The last question before a message leaves. What was written before may have arrived: to refuse it would be untrue. */
+/* The last question before a message leaves. What was written before may have arrived: to refuse it would be untrue. Of
+ * what a restart brought back nobody knows whether it was asked about: it is asked about anew. */
 static bool may_leave(const struct erabi_target *target, const struct packet *packet, struct erabi_delivery *d)
 {
-    return !packet->asks || d->written || !d->link || d->parcel->header.type == ERAB_RECEIPT ||
+    return !packet->asks || d->leaving || !d->link || d->parcel->header.type == ERAB_RECEIPT ||
            target->gate->leaves(target->gate->user, d);
 }
 
@@ -67,7 +68,7 @@ static void written(struct erabi_target *target, struct erabi_delivery *d, uint6
     enum erabi_queue_name name = erabi_delivery_queue(d);
     d->sent_ms = mono_ms ? mono_ms : 1;
     d->tries++;
-    d->written = true;
+    d->written = d->leaving = true;
     if (name == ERABI_QUEUE_RECEIPT) {
         TAILQ_REMOVE(&target->queues[name].list, d, place);
         TAILQ_INSERT_TAIL(&target->told, d, place);

@@ -53,6 +53,7 @@ struct erabi_delivery {
     uint64_t sent_ms; /* monotonic, 0 = not on this connection yet */
     unsigned tries;   /* on this connection */
     bool written;     /* on any connection, or perhaps before a restart: the recipient may have it */
+    bool leaving;     /* since the start it was asked about, and written */
     void *refusal;    /* of the gate, heap; freed with the delivery */
 };
 

@@ -39,7 +39,7 @@ static const struct erab_option options[] = {
      .flags = ERAB_OPTION_REQUIRED,
      .min = 1,
      .max = 256,
-     .help = "entries as 'stage=connect peer=maker-* hours=09:00-17:00' or 'stage=admin act=join by=night-*'"},
+     .help = "entries as 'stage=connect peer=maker-* hours=09:00-17:00' or 'stage=admin act=party-approve by=night-*'"},
     {.name = "utc_offset_min", .type = ERAB_OPTION_INTEGER, .default_value = "540", .min = -720, .max = 840,
      .help = "of the clock that `hours` are meant in; usually Japan's"},
     {.name = NULL},
@@ -62,14 +62,37 @@ static const char *take_stage(struct rule *r, const char *value)
     return r->stage ? NULL : "must be connect, egress or admin";
 }
 
+static const struct {
+    const char *name;
+    bool is_signed, has_interface;
+} acts[] = {{"party-invite", true, true},
+            {"party-approve", true, true},
+            {"breaker-close", true, true},
+            {"join", false, true},
+            {"config-reload", false, false}};
+
 static const char *take_act(struct rule *r, const char *value)
 {
-    static const char *const acts[] = {"party-invite", "party-approve", "breaker-close", "join", "config-reload"};
     r->has_act = true;
     for (size_t i = 0; i < sizeof(acts) / sizeof(acts[0]); i++)
-        if (words_match(value, acts[i]))
+        if (words_match(value, acts[i].name))
             return take_text(r->act, value);
     return "matches none of party-invite party-approve breaker-close join config-reload; nothing else is asked about";
+}
+
+/* A rule about an operator or an interface needs an act that has one. */
+static const char *never(const struct rule *r)
+{
+    bool is_signed = words_match(r->by, ""), has_interface = r->interface == ERAB_IF_NONE;
+    for (size_t i = 0; i < sizeof(acts) / sizeof(acts[0]); i++) {
+        if (!words_match(r->act, acts[i].name))
+            continue;
+        is_signed |= acts[i].is_signed;
+        has_interface |= acts[i].has_interface;
+    }
+    return !is_signed       ? "by= would never match: join and config-reload are signed by nobody"
+           : !has_interface ? "config-reload is about no interface"
+                            : NULL;
 }
 
 static const char *take(void *user, const char *name, const char *value)
@@ -118,6 +141,9 @@ static int read_rule(const char *text, uint32_t item, struct rule *r, struct era
         return words_fail(error, "rules", item, "an act has no peer and no type; give act= object= by=");
     if (r->stage != ERAB_STAGE_ADMIN && r->has_act)
         return words_fail(error, "rules", item, "act= object= by= belong to stage=admin");
+    const char *wrong = r->stage == ERAB_STAGE_ADMIN ? never(r) : NULL;
+    if (wrong)
+        return words_fail(error, "rules", item, wrong);
     if (r->stage == ERAB_STAGE_CONNECT && r->types)
         return words_fail(error, "rules", item, "a connection has no type");
     return 0;

@@ -23,11 +23,15 @@ def install(folder):
     """The project in `folder` as if it were the root; the environment of somebody who uses it from there."""
     stage = os.path.join(folder, "root")
     run("meson", "install", "-C", BUILD, "--no-rebuild", "--quiet", env={**os.environ, "DESTDIR": stage})
-    pc, library, tool = None, None, None
+    pc, library, tool, profile = None, None, None, None
     for at, _, names in os.walk(stage):
+        profile = at if "erab-1.2-draft.yaml" in names else profile
         pc = at if "erab.pc" in names else pc
         library = at if "liberab.so" in names else library
         tool = os.path.join(at, "erab") if "erab" in names and at.endswith("bin") else tool
+    if not (profile and profile.endswith("share/erab")):
+        print("no profile is installed, so no broker could be started with what is")
+        sys.exit(1)
     # The SDK is staged, the libraries that it names are the system's: only its own paths get the stage in front.
     own = os.path.join(folder, "pc")
     os.makedirs(own)

@@ -18,6 +18,7 @@ MOUNT = 'mount -t tmpfs -o size=1m,mode=700 tmpfs "$0" && exec "$@"'
 
 class Small(stage.Stage):
     """The stage's parties around a broker whose state lies on a disk of 1 MiB."""
+    audit_too = False
 
     def __init__(self):
         self.folder = tempfile.mkdtemp(prefix="erab-full-")
@@ -29,9 +30,15 @@ class Small(stage.Stage):
         b.party("birch", "ra", "birch", interfaces=["r3"])
         state = b.config["state_dir"] = os.path.join(b.folder, "state")
         os.mkdir(state, 0o700)
+        if self.audit_too:
+            b.config["audit"] = os.path.join(state, "audit.jsonl")
+        self.prepare()
         b.start(prefix=["unshare", "-m" if os.geteuid() == 0 else "-rm", "sh", "-c", MOUNT, state])
         self.state = f"/proc/{b.process.child.pid}/root{state}"
         self.clients = []
+
+    def prepare(self):
+        """What another file's tests have besides."""
 
     def fill(self):
         with open(os.path.join(self.state, "filler"), "wb", buffering=0) as f:
@@ -131,11 +138,15 @@ def a_close_that_the_disk_refuses_does_not_act(s):
     assert open_links(s) == [] and s.kept()[1] == set()
 
 
-if __name__ == "__main__":
+def run(make):
     probe = tempfile.mkdtemp()
     made = os.spawnlp(os.P_WAIT, "unshare", "unshare", "-m" if os.geteuid() == 0 else "-rm", "sh", "-c", MOUNT, probe, "true")
     shutil.rmtree(probe)
     if made != 0:
         print("no mount namespace can be made here: skipped")
         sys.exit(77)
-    stage.run(make=Small)
+    stage.run(make=make)
+
+
+if __name__ == "__main__":
+    run(make=Small)

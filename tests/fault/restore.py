@@ -49,8 +49,9 @@ def put_back(s, kept, names):
             os.unlink(name)
 
 
-def tool(s, *words):
-    done = subprocess.run([s.net.erab, *words, "--json"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, timeout=60, check=False)
+def tool(s, *words, env=None):
+    done = subprocess.run([s.net.erab, *words, "--json"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, timeout=60, check=False,
+                          env={**os.environ, **(env or {})})
     return done.returncode, [json.loads(line) for line in done.stdout.splitlines()]
 
 
@@ -91,9 +92,9 @@ def after_the_copy(s):
     return kept, later
 
 
-def accepted(s, later):
+def accepted(s, later, env=None):
     """The copy, accepted: nothing that it forgot can do harm."""
-    code, said = tool(s, "journal", "accept-restore", journal(s), s.broker.config["audit"])
+    code, said = tool(s, "journal", "accept-restore", journal(s), s.broker.config["audit"], env=env)
     assert code == 0, said
     assert (said[0]["expired"], said[0]["revoked"], said[0]["tripped"]) == (1, 1, 1), said
     s.broker.start()
@@ -121,6 +122,17 @@ def a_copy_of_the_database_alone_is_refused_and_may_be_accepted(s):
     accepted(s, later)
 
 
+def accepted_on_a_machine_whose_clock_is_behind_it_forgets_no_less(s):
+    if not os.environ.get("ERAB_SHIFTED_CLOCK_LIBRARY"):
+        return
+    kept, later = what_happens_after_the_copy(s)
+    put_back(s, kept, files(s)[:2])
+    behind = os.path.join(s.folder, "behind")
+    with open(behind, "w", encoding="utf-8") as file:
+        file.write("-3600000")
+    accepted(s, later, {"LD_PRELOAD": os.environ["ERAB_SHIFTED_CLOCK_LIBRARY"], "ERAB_SHIFTED_CLOCK": behind})
+
+
 def a_copy_of_everything_is_refused_by_the_audit_log_and_may_be_accepted(s):
     kept, later = after_the_copy(s)
     put_back(s, kept, files(s))
@@ -145,6 +157,42 @@ def a_backup_is_made_while_it_runs_and_refused_as_it_is(s):
     does_not_start(s, "is a backup")
     assert tool(s, "journal", "accept-restore", journal(s), s.broker.config["audit"])[0] == 0
     s.broker.start()
+
+
+def logs_that_cannot_be_believed_are_not_taken(s):
+    """Each of these would have forgotten the revocation without a word."""
+    kept, _ = what_happens_after_the_copy(s)
+    put_back(s, kept, files(s)[:2])
+    log = s.broker.config["audit"]
+    with open(log, encoding="utf-8") as file:
+        lines = file.readlines()
+    changed = os.path.join(s.folder, "changed.jsonl")
+    with open(changed, "w", encoding="utf-8") as file:
+        file.writelines(line.replace('"party-revoke"', '"party-revokf"') for line in lines)
+    for wrong in (changed, s.net.keys.path("alder"), s.folder, "/dev/null", "/proc/self/mem"):
+        code, said = tool(s, "journal", "accept-restore", journal(s), wrong)
+        assert code == 1 and wrong in said[0]["error"], (wrong, said)
+    assert tool(s, "journal", "stat", journal(s))[1][0]["kind"] == "live"
+    s.broker.process = None  # it was stopped above
+
+
+def a_torn_log_and_the_one_after_it_are_taken_together(s):
+    kept, _ = what_happens_after_the_copy(s)
+    log = s.broker.config["audit"]
+    older = os.path.join(s.folder, "older.jsonl")
+    os.rename(log, older)
+    with open(older, "ab") as file:
+        file.write(b'{"seq":')
+    s.broker.start()
+    assert s.broker.tool("breaker", "close", "retail", "r2", "coordinator.rest")[0] == 0
+    assert s.broker.tool("party", "revoke", "alder")[0] == 0
+    stop(s)
+    put_back(s, kept, files(s)[:2])
+    code, said = tool(s, "journal", "accept-restore", journal(s), older, log)
+    assert code == 0 and (said[0]["revoked"], said[0]["tripped"], said[0]["torn"]) == (2, 0, 1), said
+    s.broker.start()
+    parties = s.broker.tool("party", "list")[1]["parties"]
+    assert sorted(p["party"] for p in parties if p["state"] == "revoked") == ["alder", "birch"], parties
 
 
 def an_empty_journal_is_refused_where_the_audit_log_knows_another(s):

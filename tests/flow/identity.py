@@ -9,6 +9,7 @@ import sys
 import nacl.bindings
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "../support"))
+from reload import reload  # noqa: E402
 from enrolment import (REJECTED, approve, at, card, client, enroll, good, invite, keep_rows, keys, new_keys,  # noqa: E402
                        operators, path, refused, registration, restart, seeded, state)
 from stage import dispatch, now, opt, plan, run  # noqa: E402
@@ -57,6 +58,19 @@ def two_approvals_are_two_peoples(s):
     assert good(s, *at(s, "party", "show", "cedar"))["approvals"] == ["hana"]
     assert approve(s, who="ken")["state"] == "active"
     client(s)
+
+
+def who_is_no_operator_any_more_has_approved_nothing(s):
+    operators(s, "hana", "ken", "mio", approvals=2)
+    invite(s)
+    enroll(s)
+    assert approve(s, who="ken")["state"] == "pending"
+    s.broker.config["operators"] = [o for o in s.broker.config["operators"] if o["name"] != "ken"]
+    assert reload(s)[0] == 0
+    answer = approve(s)
+    assert (answer["state"], answer["approvals"]) == ("pending", 1), answer
+    assert good(s, *at(s, "party", "show", "cedar"))["approvals"] == ["hana"]
+    assert approve(s, who="mio")["state"] == "active"
 
 
 def a_stranger_approves_nothing(s):

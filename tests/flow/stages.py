@@ -48,6 +48,22 @@ def what_may_not_leave_any_more_is_told_to_its_sender(s):
     assert alder.receive("dispatch").hash == last.hash, "the refused one left after all"
 
 
+def a_restart_lets_nothing_leave_that_may_not(s):
+    app = s.app()
+    order = app.message("dispatch", "alder", dispatch())
+    assert app.request(order)["state"] == "accepted"  # it waits: alder is away
+    with_policies(s, access("stage=egress peer=alder type=dispatch"))
+    s.broker.process.child.kill()
+    s.broker.process.child.wait()
+    s.broker.start()
+    app, alder = s.app(), s.client("alder", "r3")
+    assert refused(app, order) == ("policy-denied", "3.6", "rule 1")
+    with_policies(s)
+    last = app.message("dispatch", "alder", dispatch(order="o-2"))
+    assert app.request(last)["state"] == "accepted"
+    assert alder.receive("dispatch").hash == last.hash, "the refused one left after all"
+
+
 def wire_id(message):
     text = message.id.hex()
     return "-".join((text[:8], text[8:12], text[12:16], text[16:20], text[20:]))
@@ -117,6 +133,17 @@ def who_may_not_connect_comes_in_once_it_may(s):
     assert birch.request(birch.message("opt", "coordinator.rest", opt()))["state"] == "delivered"
 
 
+def a_link_may_be_named_from_either_end(s):
+    """A rule about a link holds for it in whichever order the operator names its parties."""
+    with_policies(s, access("stage=admin act=breaker-close object=alder*"))
+    for one, other in (("alder", "coordinator.rest"), ("coordinator.rest", "alder")):
+        assert s.broker.tool("breaker", "trip", one, "r3", other)[0] == 0
+        code, answer = s.broker.tool("breaker", "close", one, "r3", other)
+        assert code == 1 and "the policy access refuses it" in answer["error"], answer
+    assert s.broker.tool("breaker", "trip", "birch", "r3", "coordinator.rest")[0] == 0
+    assert s.broker.tool("breaker", "close", "birch", "r3", "coordinator.rest")[0] == 0
+
+
 def what_makes_things_safer_cannot_be_denied(s):
     with_policies(s, access("stage=admin"))
     assert s.broker.tool("breaker", "trip", "alder", "r3", "coordinator.rest")[0] == 0
@@ -142,6 +169,9 @@ def an_act_is_judged_by_the_operator_who_signed_it(s):
     enrolment.invite(s)
     enrolment.enroll(s)
     assert enrolment.refused(s, "party", "approve", "cedar", *ken, *where) == denied
+    with_policies(s, access("stage=admin act=party-approve interface=r3"))
+    assert enrolment.refused(s, "party", "approve", "cedar", "--operator", enrolment.path(s, "hana"), *where) == denied
+    with_policies(s, access("stage=admin act=party-* object=cedar by=night-*"))
     record = s.audited(what="admin", act="party-approve", verdict="refused", policy="access")
     assert (record["object"], record["operator"]) == ("cedar", "night-ken"), record
     assert enrolment.state(s) == "pending"
@@ -176,6 +206,25 @@ def a_crash_does_not_let_a_ramp_be_jumped(s):
         assert refused(app, jump) == ("out-of-range", "3.3", "rule 1: power would change faster than allowed")
     step = app.message("dispatch", "alder", dispatch(order="o-3", kw=-90.0, start=now() + 1000))
     assert app.request(step)["state"] == "accepted"
+
+
+def a_crash_does_not_let_a_ramp_be_jumped_by_who_was_approved_into_a_group(s):
+    enrolment.operators(s, "hana")
+    enrolment.invite(s)
+    enrolment.enroll(s)
+    enrolment.good(s, *enrolment.at(s, "party", "approve", "cedar", "--operator", enrolment.path(s, "hana"), "--group", "all-ra"))
+    s.broker.config["policies"] = ["r2", "r3", {"name": "safety",
+                                                "options": {"rules": ["type=dispatch ramp_kw_per_min=10"]}}]
+    assert reload(s)[0] == 0
+    app = s.app()
+    assert app.request(app.message("dispatch", "@all-ra", dispatch(order="o-g", kw=-95.0)))["state"] == "accepted"
+    s.broker.process.child.kill()
+    s.broker.process.child.wait()
+    s.broker.start()
+    app = s.app()
+    jump = app.message("dispatch", "cedar", dispatch(order="o-c", kw=50.0))
+    app.send(jump)
+    assert refused(app, jump) == ("out-of-range", "3.3", "rule 1: power would change faster than allowed")
 
 
 if __name__ == "__main__":

@@ -134,10 +134,20 @@ def right(form, words, code, text, process):
         said = out + err
         assert said.strip(), words
         assert code == 1 or err.startswith(("erab: ", "usage: ")), (words, err)
+        assert "?  " not in err, (words, err)  # a line's end that was taken for something to hide
     assert text in said, (words, said)
 
 
+def cut_short(s):
+    """What cannot be written is not done, whatever became of the rest."""
+    for words in (["party", "list", "--socket", s.socket], ["help"], ["--version"], ["policy", "list", "--json"]):
+        with open("/dev/full", "w", encoding="utf-8") as full:
+            done = subprocess.run([s.net.erab, *words], stdout=full, stderr=subprocess.PIPE, text=True, timeout=60, check=False)
+        assert done.returncode == 1 and "No space left" in done.stderr, (words, done)
+
+
 def all_of(s):
+    cut_short(s)
     with open(s.broker.path, "a", encoding="utf-8") as f:
         f.write("wat: 1\n")  # so that a reload is refused
     names = {" ".join(w for w in (v["noun"], v["verb"]) if w): v for v in json.loads(s.run("help", "--json")[1])["verbs"]}

@@ -5,13 +5,17 @@
 #include <cmocka.h>
 
 #include <errno.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <sodium.h>
 
+#include "audit/last.h"
 #include "audit/trace.h"
 #include "audit/verify.h"
 
@@ -179,8 +183,72 @@ static void a_failed_write_fails_the_log(void **state)
     }
     assert_true(erabi_audit_flush(a, false) < 0);
     assert_true(erabi_audit_failed(a));
-    assert_int_equal(erabi_audit_write(a, "message", &f, 1), -EIO);
+    assert_int_equal(erabi_audit_write(a, "message", &f, 1), 0); /* waits */
+    erabi_audit_set_time(a, 3000, 2010);
+    assert_true(erabi_audit_flush(a, false) < 0);
     erabi_audit_close(a);
+}
+
+static void limit_file(rlim_t size)
+{
+    struct rlimit limit;
+    assert_int_equal(getrlimit(RLIMIT_FSIZE, &limit), 0);
+    limit.rlim_cur = size;
+    assert_int_equal(setrlimit(RLIMIT_FSIZE, &limit), 0);
+}
+
+static size_t file_size(void)
+{
+    struct stat st;
+    assert_int_equal(stat(path, &st), 0);
+    return (size_t)st.st_size;
+}
+
+static void a_disk_that_was_full_tears_no_record_and_loses_none(void **state)
+{
+    struct erabi_audit *a = opened(1000);
+    struct erabi_audit_field f = {"from", "alder", 0};
+    signal(SIGXFSZ, SIG_IGN);
+    limit_file(file_size() + 10); /* a part of a record still fits */
+    assert_int_equal(erabi_audit_write(a, "message", &f, 1), 0);
+    assert_true(erabi_audit_flush(a, false) < 0);
+    assert_true(erabi_audit_failed(a));
+    assert_int_equal(erabi_audit_verify(path, NULL, public_key, &result), 0);
+    assert_int_equal(erabi_audit_write(a, "admin", &f, 1), 0);
+    limit_file(RLIM_INFINITY);
+    assert_true(erabi_audit_flush(a, false) < 0); /* not yet: once a second */
+    erabi_audit_set_time(a, 2100, 1110);
+    assert_int_equal(erabi_audit_flush(a, false), 0);
+    assert_false(erabi_audit_failed(a));
+    assert_int_equal(erabi_audit_verify(path, NULL, public_key, &result), 0);
+    assert_int_equal(result.records, 4); /* log, message, admin, resumed */
+    erabi_audit_close(a);
+    assert_int_equal(erabi_audit_verify(path, NULL, public_key, &result), 0);
+}
+
+static void what_does_not_fit_while_a_disk_is_full_is_counted(void **state)
+{
+    struct erabi_audit *a = opened(1000);
+    static char text[60000];
+    memset(text, 'x', sizeof(text) - 1);
+    struct erabi_audit_field f = {"note", text, 0};
+    limit_file(file_size());
+    int kept = 0, lost = 0;
+    for (int i = 0; i < 40; i++) {
+        int r = erabi_audit_write(a, "message", &f, 1);
+        kept += r == 0;
+        lost += r == -EIO;
+        erabi_audit_flush(a, false);
+    }
+    assert_int_equal(kept + lost, 40);
+    assert_true(kept > 10 && lost > 10);
+    limit_file(RLIM_INFINITY);
+    erabi_audit_close(a); /* the last try */
+    char line[ERABI_AUDIT_LINE_MAX + 1], wanted[32];
+    assert_int_equal(erabi_audit_verify(path, NULL, public_key, &result), 0);
+    assert_int_equal(erabi_audit_last(path, "resumed", line, sizeof(line)), 0);
+    snprintf(wanted, sizeof(wanted), "\"lost\":%d,", lost);
+    assert_non_null(strstr(line, wanted));
 }
 
 static void note(struct erabi_audit *a, const char *id, const char *hash, const char *parent, const char *parent_hash)
@@ -341,6 +409,8 @@ int main(void)
         T(a_log_in_use_is_refused),
         T(a_members_name_of_the_frame_is_refused),
         T(a_failed_write_fails_the_log),
+        T(a_disk_that_was_full_tears_no_record_and_loses_none),
+        T(what_does_not_fit_while_a_disk_is_full_is_counted),
         T(a_flood_is_counted_and_others_are_written_all_the_same),
         T(a_flood_of_kinds_is_bounded_and_none_is_lost),
         T(no_text_breaks_a_line_or_reaches_a_terminal),

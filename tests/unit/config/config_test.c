@@ -55,6 +55,17 @@ static void refused(const char *text, const char *where, const char *what)
     assert_true(told(where, what));
 }
 
+/* Else the check is good and the start is not. */
+static void a_path_that_no_socket_takes_is_refused(void **state)
+{
+    char text[1024], name[108 + 1];
+    memset(name, 'x', sizeof(name) - 1);
+    name[sizeof(name) - 1] = '\0';
+    name[0] = '/';
+    snprintf(text, sizeof(text), "profile: /p\nstate_dir: /s\naudit: /a\nadmin_socket: %s\n", name);
+    refused(text, "4:15", "at most 107 bytes");
+}
+
 static void a_good_file_loads_with_its_defaults(void **state)
 {
     struct erabi_config *c;
@@ -240,6 +251,7 @@ int main(int argc, char **argv)
     close(fd);
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_good_file_loads_with_its_defaults),
+        cmocka_unit_test(a_path_that_no_socket_takes_is_refused),
         cmocka_unit_test(an_unknown_key_is_told_with_the_nearest),
         cmocka_unit_test(every_fault_is_told_at_once),
         cmocka_unit_test(aliases_are_refused),

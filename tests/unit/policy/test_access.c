@@ -109,6 +109,9 @@ static void rules_that_could_never_hold_are_refused(void **state)
         "stage=connect type=opt",     "stage=connect by=somebody", "stage=admin peer=alder",
         "stage=admin act=party-deny", /* what makes things safer is never asked about */
         "stage=egress type=receipt",  "stage=egress hours=9-17",
+        "stage=admin act=join by=night-*", /* these two are signed by nobody */
+        "stage=admin act=config-reload by=hana",
+        "stage=admin act=config-reload interface=r3", /* nor is it about an interface */
     };
     for (size_t i = 0; i < sizeof(wrong) / sizeof(wrong[0]); i++) {
         assert_true(RULES("stage=connect peer=good", wrong[i]) < 0);
