@@ -137,8 +137,7 @@ void erabi_copy_bytes(void *to, const void *from, size_t n)
         memcpy(to, from, n);
 }
 
-/* The bytes of the UTF-8 character that begins here; 0: none does. */
-static size_t character(const unsigned char *c, size_t n)
+size_t erabi_character(const unsigned char *c, size_t n)
 {
     size_t size = c[0] < 0x80 ? 1 : c[0] >= 0xc2 && c[0] < 0xe0 ? 2 : c[0] >= 0xe0 && c[0] < 0xf0 ? 3
                 : c[0] >= 0xf0 && c[0] < 0xf5                   ? 4
@@ -157,7 +156,7 @@ void erabi_plain_text(char *text, size_t n)
 {
     unsigned char *c = (unsigned char *)text;
     for (size_t i = 0; i < n;) {
-        size_t size = character(c + i, n - i);
+        size_t size = erabi_character(c + i, n - i);
         bool control = size == 0 || c[i] < ' ' || c[i] == 127 || (c[i] == 0xc2 && c[i + 1] < 0xa0);
         for (size_t k = 0; control && k < (size ? size : 1); k++)
             c[i + k] = '?';
