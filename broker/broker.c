@@ -323,6 +323,11 @@ static int start_network(struct erabi_broker *broker)
     if (r == 0)
         r = start_runners(broker);
     struct erabi_journal_load load = {load_pending, load_mark, load_revoked, load_state, broker, load_member};
+    struct erabi_journal_head head;
+    erabi_journal_head(broker->journal, &head);
+    uint64_t rows = head.tables[ERABI_TABLE_MESSAGE].rows;
+    if (r == 0)
+        r = erabi_id_table_reserve(&broker->pipeline.known.ids, rows < ERABI_KNOWN_MAX ? (size_t)rows : ERABI_KNOWN_MAX);
     if (r == 0)
         r = erabi_journal_load(broker->journal, erabi_now_ms(&broker->loop), &load);
     if (r == 0)

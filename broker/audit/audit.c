@@ -12,12 +12,14 @@
 
 #include "audit/counted.h"
 #include "audit/line.h"
+#include "audit/text.h"
 #include "base/cleanup.h"
 #include "base/clock.h"
 #include "base/cursor.h"
 
 #define BUFFER_SIZE (1u << 20)
 #define SHORT_TEXT  512u
+#define HASH_ROOM   80u /* of a line, for its last member */
 #define SECOND_MS   1000u
 #define TAIL_SIZE   (4u * ERABI_AUDIT_LINE_MAX)
 
@@ -37,69 +39,68 @@ struct erabi_audit {
     uint64_t second_ms;
 };
 
+/* Nearly all differ in their first character. */
+static bool same(const char *a, const char *b)
+{
+    return a[0] == b[0] && strcmp(a, b) == 0;
+}
+
 static bool frame_name(const char *name)
 {
     static const char *const own[] = {"seq", "prev", "time_ms", "mono_ms", "what", "hash"};
     for (size_t i = 0; i < sizeof(own) / sizeof(own[0]); i++)
-        if (strcmp(own[i], name) == 0)
+        if (same(own[i], name))
             return true;
     return false;
 }
 
-/* At most `cap` bytes of it; hex digits when it is no UTF-8 or holds the one control character that JSON leaves. */
-static json_t *text_value(const char *text, size_t cap)
-{
-    size_t n = strnlen(text, cap);
-    json_t *value = NULL;
-    bool whole = text[n] == '\0';
-    for (size_t cut = 0; !memchr(text, 127, n) && !value && cut < (whole ? 1 : 4) && cut <= n; cut++)
-        value = json_stringn(text, n - cut); /* NULL when it is no UTF-8; a cut may have halved a character */
-    if (value)
-        return value;
-    if (n > 4096)
-        n = 4096;
-    _free_ char *hex = malloc(2 * n + 1);
-    return hex ? json_string(sodium_bin2hex(hex, 2 * n + 1, (const unsigned char *)text, n)) : NULL;
-}
-
-static int set(json_t *json, const char *name, json_t *value)
-{
-    return json_object_set_new(json, name, value) < 0 ? -ENOMEM : 0;
-}
-
-static int add_fields(json_t *json, const struct erabi_audit_field *fields, size_t n, size_t cap)
+/* Names are the broker's own words; each may stand once. */
+static bool fields_good(const struct erabi_audit_field *fields, size_t n)
 {
     for (size_t i = 0; i < n; i++) {
-        if (frame_name(fields[i].name) || json_object_get(json, fields[i].name))
-            return -EINVAL;
-        if (!fields[i].text && fields[i].number > INT64_MAX)
-            return -EINVAL;
-        json_t *value = fields[i].text ? text_value(fields[i].text, cap) : json_integer((json_int_t)fields[i].number);
-        if (set(json, fields[i].name, value) < 0)
-            return -ENOMEM;
+        if (frame_name(fields[i].name) || (!fields[i].text && fields[i].number > INT64_MAX))
+            return false;
+        for (size_t k = 0; k < i; k++)
+            if (same(fields[k].name, fields[i].name))
+                return false;
     }
-    return 0;
+    return true;
 }
 
-/* The record's text without its hash, for free(); NULL with *fault set. */
-static char *record_text(const struct erabi_audit *a, const char *what, const struct erabi_audit_field *fields, size_t n,
-                         size_t cap, int *fault)
+static void write_name(struct erabi_writer *w, char before, const char *name)
+{
+    erabi_write_u8(w, (uint8_t)before);
+    erabi_write_u8(w, '"');
+    erabi_write_bytes(w, name, strlen(name));
+    erabi_write_bytes(w, "\":", 2);
+}
+
+/* The record without its hash, each text of at most `cap` bytes; 0: it does not fit into one line. */
+static size_t write_record(const struct erabi_audit *a, char *line, const char *what, const struct erabi_audit_field *fields,
+                           size_t n, size_t cap)
 {
     char prev[2 * ERAB_HASH_SIZE + 1];
+    struct erabi_writer w = erabi_writer(line, ERABI_AUDIT_LINE_MAX - HASH_ROOM);
     sodium_bin2hex(prev, sizeof(prev), a->hash, ERAB_HASH_SIZE);
-    json_t *json = json_object();
-    *fault = -ENOMEM;
-    char *text = NULL;
-    if (json && set(json, "seq", json_integer((json_int_t)a->seq + 1)) == 0 &&
-        set(json, "prev", json_string(prev)) == 0 &&
-        set(json, "time_ms", json_integer((json_int_t)a->wall_ms)) == 0 &&
-        set(json, "mono_ms", json_integer((json_int_t)a->mono_ms)) == 0 &&
-        set(json, "what", json_string(what)) == 0 && (*fault = add_fields(json, fields, n, cap)) == 0) {
-        text = json_dumps(json, JSON_COMPACT | JSON_ENSURE_ASCII); /* C1 and the like are escaped too */
-        *fault = text ? 0 : -ENOMEM;
+    write_name(&w, '{', "seq");
+    erabi_text_number(&w, a->seq + 1);
+    write_name(&w, ',', "prev");
+    erabi_text_string(&w, prev, sizeof(prev) - 1);
+    write_name(&w, ',', "time_ms");
+    erabi_text_number(&w, a->wall_ms);
+    write_name(&w, ',', "mono_ms");
+    erabi_text_number(&w, a->mono_ms);
+    write_name(&w, ',', "what");
+    erabi_text_string(&w, what, cap);
+    for (size_t i = 0; i < n; i++) {
+        write_name(&w, ',', fields[i].name);
+        if (fields[i].text)
+            erabi_text_string(&w, fields[i].text, cap);
+        else
+            erabi_text_number(&w, fields[i].number);
     }
-    json_decref(json);
-    return text;
+    erabi_write_u8(&w, '}');
+    return w.bad ? 0 : w.used;
 }
 
 /* A part of a record must not stay: it would stand before what is written later. */
@@ -139,25 +140,21 @@ static int write_all(struct erabi_audit *a)
 
 static int add_record(struct erabi_audit *a, const char *what, const struct erabi_audit_field *fields, size_t n)
 {
-    int fault;
-    _free_ char *text = record_text(a, what, fields, n, ERABI_AUDIT_LINE_MAX, &fault);
-    if (text && strlen(text) + 80 > ERABI_AUDIT_LINE_MAX) { /* a record with short texts rather than none */
-        free(text);
-        text = record_text(a, what, fields, n, SHORT_TEXT, &fault);
-    }
-    if (!text)
-        return fault;
-    size_t size = strlen(text);
-    if (size + 80 > ERABI_AUDIT_LINE_MAX)
-        return -EMSGSIZE;
-    if (a->buffer.size - a->buffer.used < size + 80 && (a->failed || write_all(a) < 0)) {
+    if (!fields_good(fields, n))
+        return -EINVAL;
+    if (a->buffer.size - a->buffer.used < ERABI_AUDIT_LINE_MAX && (a->failed || write_all(a) < 0)) {
         a->lost++;
         return -EIO;
     }
-    char hex[2 * ERAB_HASH_SIZE + 1];
-    erabi_audit_hash(a->hash, text, size, a->hash);
+    char *line = (char *)a->buffer.start + a->buffer.used, hex[2 * ERAB_HASH_SIZE + 1];
+    size_t size = write_record(a, line, what, fields, n, ERABI_AUDIT_LINE_MAX);
+    if (size == 0) /* a record with short texts rather than none */
+        size = write_record(a, line, what, fields, n, SHORT_TEXT);
+    if (size == 0)
+        return -EMSGSIZE;
+    erabi_audit_hash(a->hash, line, size, a->hash);
     sodium_bin2hex(hex, sizeof(hex), a->hash, ERAB_HASH_SIZE);
-    erabi_write_bytes(&a->buffer, text, size - 1);
+    a->buffer.used += size - 1; /* without its bracket, which the hash comes before */
     erabi_write_bytes(&a->buffer, ",\"hash\":\"", 9);
     erabi_write_bytes(&a->buffer, hex, sizeof(hex) - 1);
     erabi_write_bytes(&a->buffer, "\"}\n", 3);

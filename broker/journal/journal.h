@@ -104,7 +104,8 @@ void erabi_journal_head(struct erabi_journal *journal, struct erabi_journal_head
 int erabi_journal_settle(struct erabi_journal *journal);
 /* Before the first put; synchronous. Marks that ended before `now_ms` are left out; rows of the outbox are not, for
  * their senders are still owed a receipt. Order: revocations, states, marks, members, outbox. A callback may put.
- * Any callback may be NULL. -EBADMSG: a stored row does not match its hash. */
+ * Any callback may be NULL. The rows were measured against their hashes when it was opened; what is going to be sent is
+ * measured once more. -EBADMSG: it does not match. */
 int erabi_journal_load(struct erabi_journal *journal, uint64_t now_ms, const struct erabi_journal_load *load);
 
 /* Copies the entry. 0 and `done` will be called exactly once; -EAGAIN: queue full; -EIO: not writable. */

@@ -47,8 +47,8 @@
     X(EDGES, "SELECT ifnull(min(row),0), ifnull(max(row),0) FROM message")                                   \
     X(ROWS, "SELECT (SELECT ifnull(max(row),0) FROM message), (SELECT ifnull(max(row),0) FROM outbox)")       \
     X(MARKS, "SELECT id,hash,header,body,signature,sender,type,state,reason,expires,ends,cancelled,sum,"      \
-             "erab_row(0,seq,row,id,hash,header,body,signature,sender,type,state,reason,expires,ends,"        \
-             "cancelled) FROM message WHERE ends >= ?1 ORDER BY row")                                         \
+             "CASE WHEN ?2 THEN erab_row(0,seq,row,id,hash,header,body,signature,sender,type,state,reason,"     \
+             "expires,ends,cancelled) ELSE sum END,?2 FROM message WHERE ends >= ?1 ORDER BY row")                                  \
     X(MEMBERS, "SELECT m.id,m.hash,m.header,m.body,p.party,p.state,p.reason,(SELECT count(*) FROM member c "  \
                "WHERE c.message = m.row) FROM message m JOIN member p ON p.message = m.row ORDER BY m.row")   \
     X(PENDING, "SELECT o.row,o.recipient,o.expires,m.id,m.hash,m.header,m.body,m.signature FROM outbox o "    \
@@ -93,6 +93,8 @@ bool erabi_store_schema_holds(sqlite3 *db);
 /* Does this message's hash hold for its header and body? An erased body is none: then the row's own hash says all. */
 bool erabi_store_row_holds(struct erabi_slice id, struct erabi_slice hash, struct erabi_slice header,
                            struct erabi_slice body);
+/* One index entry's part of a sum over all of them; the id where there is one, else the number. */
+uint64_t erabi_store_total(struct erabi_slice id, uint64_t number, uint64_t row);
 struct erabi_slice erabi_store_column(sqlite3_stmt *st, int at);
 const char *erabi_store_text(sqlite3_stmt *st, int at);
 #endif

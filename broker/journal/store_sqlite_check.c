@@ -18,6 +18,7 @@ struct checking {
     void *user;
     int n;
     size_t grave;
+    uint64_t totals[4]; /* of `indexes` */
 };
 
 static void find(struct checking *c, int table, const char *row, const char *what)
@@ -28,29 +29,63 @@ static void find(struct checking *c, int table, const char *row, const char *wha
         c->found(c->user, table < 0 ? "" : erabi_store_tables[table].name, row, what);
 }
 
+/* A row that stands there and is not found is lost as well: each index holds what its table does. */
+static const struct {
+    int table;
+    const char *name, *column;
+} indexes[] = {
+    {ERABI_TABLE_MESSAGE, "message_id", "id"},
+    {ERABI_TABLE_MESSAGE, "message_ends", "ends"},
+    {ERABI_TABLE_OUTBOX, "outbox_expires", "expires"},
+    {ERABI_TABLE_OUTBOX, "outbox_message", "message"},
+};
+#define INDEXES (sizeof(indexes) / sizeof(indexes[0]))
+_Static_assert(INDEXES == sizeof(((struct checking *)0)->totals) / sizeof(uint64_t), "a total for each index");
+
+/* What comes first of a row. Behind it: what the table's indexes say of it, and of a message what its hash covers. */
+enum { KEY, SUM, AGAIN, ROW, INDEXED };
+
 static void check_row(struct checking *c, int table, sqlite3_stmt *st, struct erabi_journal_head *sums)
 {
-    struct erabi_slice sum = erabi_store_column(st, 1), again = erabi_store_column(st, 2);
+    struct erabi_slice sum = erabi_store_column(st, SUM), again = erabi_store_column(st, AGAIN);
+    int at = INDEXED;
+    for (size_t i = 0; i < INDEXES; i++) {
+        if (indexes[i].table != table)
+            continue;
+        bool blob = sqlite3_column_type(st, at) == SQLITE_BLOB;
+        c->totals[i] += erabi_store_total(blob ? erabi_store_column(st, at) : erabi_slice(NULL, 0),
+                                          blob ? 0 : (uint64_t)sqlite3_column_int64(st, at),
+                                          (uint64_t)sqlite3_column_int64(st, ROW));
+        at++;
+    }
     if (sum.size == ERABI_ROW_HASH_SIZE)
         erabi_journal_head_add(sums, (enum erabi_journal_table)table, sum.data);
     if (!erabi_slice_equal(sum, again))
-        find(c, table, erabi_store_text(st, 0), "does not match its hash");
+        find(c, table, erabi_store_text(st, KEY), "does not match its hash");
     else if (table == ERABI_TABLE_MESSAGE &&
-             !erabi_store_row_holds(erabi_store_column(st, 3), erabi_store_column(st, 4), erabi_store_column(st, 5),
-                                    erabi_store_column(st, 6)))
-        find(c, table, erabi_store_text(st, 0), "does not match the hash of its message");
+             !erabi_store_row_holds(erabi_store_column(st, at), erabi_store_column(st, at + 1),
+                                    erabi_store_column(st, at + 2), erabi_store_column(st, at + 3)))
+        find(c, table, erabi_store_text(st, KEY), "does not match the hash of its message");
+}
+
+static int prepare_rows(struct erabi_store *s, int table, sqlite3_stmt **st)
+{
+    char sql[SQL_MAX];
+    const struct erabi_store_table *t = &erabi_store_tables[table];
+    const char *rest = table == ERABI_TABLE_MESSAGE ? "row,id,ends,id,hash,header,body"
+                       : table == ERABI_TABLE_OUTBOX ? "row,expires,message"
+                                                     : "0";
+    snprintf(sql, sizeof(sql), "SELECT %s,sum,erab_row(%d,seq,%s),%s FROM %s NOT INDEXED", t->key, table, t->columns, rest,
+             t->name);
+    return sqlite3_prepare_v2(s->db, sql, -1, st, NULL);
 }
 
 /* Every row against its hash, all of them against the head. */
 static int check_table(struct erabi_store *s, struct checking *c, int table)
 {
-    char sql[SQL_MAX];
-    const struct erabi_store_table *t = &erabi_store_tables[table];
     struct erabi_journal_head sums = {0};
     sqlite3_stmt *st = NULL;
-    snprintf(sql, sizeof(sql), "SELECT %s,sum,erab_row(%d,seq,%s)%s FROM %s NOT INDEXED", t->key, table, t->columns,
-             table == ERABI_TABLE_MESSAGE ? ",id,hash,header,body" : "", t->name);
-    int code = sqlite3_prepare_v2(s->db, sql, -1, &st, NULL);
+    int code = prepare_rows(s, table, &st);
     while (code == SQLITE_OK && (code = sqlite3_step(st)) == SQLITE_ROW) {
         check_row(c, table, st, &sums);
         code = SQLITE_OK;
@@ -87,17 +122,17 @@ static int check_pages(struct erabi_store *s, struct checking *c, bool thorough)
     return r == -EBADMSG ? 0 : r;
 }
 
-/* A row that stands there and is not found is lost as well: each index holds what its table does. */
-static int check_index(struct erabi_store *s, struct checking *c, int table, const char *index, const char *column)
+/* The other side of what check_row summed up. */
+static int check_index(struct erabi_store *s, struct checking *c, size_t i)
 {
     char sql[SQL_MAX];
     sqlite3_stmt *st = NULL;
-    const char *name = erabi_store_tables[table].name;
-    snprintf(sql, sizeof(sql),
-             "SELECT (SELECT erab_total(%s,row) FROM %s NOT INDEXED) = (SELECT erab_total(%s,row) FROM %s INDEXED BY %s)",
-             column, name, column, name, index);
+    int table = indexes[i].table;
+    snprintf(sql, sizeof(sql), "SELECT erab_total(%s,row) FROM %s INDEXED BY %s", indexes[i].column,
+             erabi_store_tables[table].name, indexes[i].name);
     int code = sqlite3_prepare_v2(s->db, sql, -1, &st, NULL);
-    if (code == SQLITE_OK && (code = sqlite3_step(st)) == SQLITE_ROW && !sqlite3_column_int(st, 0))
+    if (code == SQLITE_OK && (code = sqlite3_step(st)) == SQLITE_ROW &&
+        (uint64_t)sqlite3_column_int64(st, 0) != c->totals[i])
         find(c, table, "", "does not match one of its indexes");
     sqlite3_finalize(st);
     int r = erabi_store_fault(code);
@@ -106,24 +141,14 @@ static int check_index(struct erabi_store *s, struct checking *c, int table, con
     return r == -EBADMSG ? 0 : r;
 }
 
-static int check_indexes(struct erabi_store *s, struct checking *c)
-{
-    int r = check_index(s, c, ERABI_TABLE_MESSAGE, "message_id", "id");
-    if (r == 0)
-        r = check_index(s, c, ERABI_TABLE_MESSAGE, "message_ends", "ends");
-    if (r == 0)
-        r = check_index(s, c, ERABI_TABLE_OUTBOX, "outbox_expires", "expires");
-    return r < 0 ? r : check_index(s, c, ERABI_TABLE_OUTBOX, "outbox_message", "message");
-}
-
 int erabi_store_check(struct erabi_store *s, bool thorough, erabi_store_finding found, void *user, size_t *grave)
 {
     struct checking c = {.found = found, .user = user};
     int r = 0;
     for (int table = 0; r == 0 && table < ERABI_TABLE_COUNT; table++)
         r = check_table(s, &c, table);
-    if (r == 0)
-        r = check_indexes(s, &c);
+    for (size_t i = 0; r == 0 && i < INDEXES; i++)
+        r = check_index(s, &c, i);
     if (r == 0)
         r = check_pages(s, &c, thorough);
     if (grave)

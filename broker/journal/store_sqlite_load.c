@@ -55,8 +55,8 @@ static int tell_mark(sqlite3_stmt *st, const struct erabi_journal_load *load)
     };
     if (m.reason == ERAB_REASON_COUNT)
         m.reason = ERAB_REASON_INTERNAL;
-    if (!erabi_slice_equal(erabi_store_column(st, 12), erabi_store_column(st, 13)) ||
-        !erabi_store_row_holds(id, hash, m.header, m.body))
+    if (sqlite3_column_int(st, 14) && (!erabi_slice_equal(erabi_store_column(st, 12), erabi_store_column(st, 13)) ||
+                                       !erabi_store_row_holds(id, hash, m.header, m.body)))
         return -EBADMSG;
     return load->on_mark(load->user, &m);
 }
@@ -131,6 +131,7 @@ int erabi_store_load(struct erabi_store *s, uint64_t now_ms, const struct erabi_
     if (r == 0 && load->on_revoked)
         r = each(s->statements[S_REVOKED], tell_revoked, load, false);
     sqlite3_bind_int64(s->statements[S_MARKS], 1, (sqlite3_int64)now_ms);
+    sqlite3_bind_int(s->statements[S_MARKS], 2, damaged); /* else each of them was found to hold when it was opened */
     if (r == 0 && load->on_mark)
         r = each(s->statements[S_MARKS], tell_mark, load, damaged);
     if (r == 0 && load->on_member && !damaged)

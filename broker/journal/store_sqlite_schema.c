@@ -71,29 +71,41 @@ static const char move[] = MOVE("message", "0", MESSAGE) MOVE("outbox", "1", OUT
 
 /* ---- functions ---- */
 
-static void hash_value(crypto_generichash_state *hash, sqlite3_value *value)
+static void hash_written(crypto_generichash_state *hash, struct erabi_writer *w)
 {
-    uint8_t bytes[9];
-    struct erabi_writer w = erabi_writer(bytes, sizeof(bytes));
+    crypto_generichash_update(hash, w->start, w->used);
+    w->used = 0;
+}
+
+/* Gathered, for a row has many short values. */
+static void hash_value(crypto_generichash_state *hash, struct erabi_writer *w, sqlite3_value *value)
+{
     int type = sqlite3_value_type(value);
     const void *data = type == SQLITE_INTEGER ? NULL : sqlite3_value_blob(value);
     size_t size = (size_t)(type == SQLITE_INTEGER ? 0 : sqlite3_value_bytes(value));
-    erabi_write_u8(&w, (uint8_t)type);
-    erabi_write_u64(&w, type == SQLITE_INTEGER ? (uint64_t)sqlite3_value_int64(value) : size);
-    crypto_generichash_update(hash, bytes, sizeof(bytes));
-    if (size)
+    if (w->size - w->used < 9 + size)
+        hash_written(hash, w);
+    erabi_write_u8(w, (uint8_t)type);
+    erabi_write_u64(w, type == SQLITE_INTEGER ? (uint64_t)sqlite3_value_int64(value) : size);
+    if (size <= w->size - w->used) {
+        erabi_write_bytes(w, data, size);
+    } else {
+        hash_written(hash, w);
         crypto_generichash_update(hash, data, size);
+    }
 }
 
 /* erab_row(table, sequence, column, ...): type, size and bytes of each, after domain and table. */
 static void fn_row(sqlite3_context *context, int n, sqlite3_value **values)
 {
-    uint8_t out[ERABI_ROW_HASH_SIZE];
+    uint8_t out[ERABI_ROW_HASH_SIZE], bytes[2048];
+    struct erabi_writer w = erabi_writer(bytes, sizeof(bytes));
     crypto_generichash_state hash;
     crypto_generichash_init(&hash, NULL, 0, sizeof(out));
-    crypto_generichash_update(&hash, (const uint8_t *)DOMAIN, sizeof(DOMAIN));
+    erabi_write_bytes(&w, DOMAIN, sizeof(DOMAIN));
     for (int i = 0; i < n; i++)
-        hash_value(&hash, values[i]);
+        hash_value(&hash, &w, values[i]);
+    hash_written(&hash, &w);
     crypto_generichash_final(&hash, out, sizeof(out));
     sqlite3_result_blob(context, out, sizeof(out), SQLITE_TRANSIENT);
 }
@@ -122,22 +134,31 @@ static void fn_out(sqlite3_context *context, int n, sqlite3_value **values)
     count(context, values, erabi_journal_head_drop);
 }
 
-/* erab_total(value, row): of a whole table, in any order; only compared with another one of the same start. */
-static void fn_total_step(sqlite3_context *context, int n, sqlite3_value **values)
+uint64_t erabi_store_total(struct erabi_slice id, uint64_t number, uint64_t row)
 {
     static const uint8_t key[crypto_shorthash_KEYBYTES] = {0};
     uint8_t bytes[32] = {0}, hash[crypto_shorthash_BYTES];
-    uint64_t *total = sqlite3_aggregate_context(context, sizeof(*total));
     struct erabi_writer w = erabi_writer(bytes, sizeof(bytes));
-    erabi_write_u64(&w, (uint64_t)sqlite3_value_int64(values[1]));
-    if (sqlite3_value_type(values[0]) == SQLITE_BLOB && sqlite3_value_bytes(values[0]) <= 16)
-        erabi_write_bytes(&w, sqlite3_value_blob(values[0]), (size_t)sqlite3_value_bytes(values[0]));
+    erabi_write_u64(&w, row);
+    if (id.data && id.size <= 16)
+        erabi_write_bytes(&w, id.data, id.size);
     else
-        erabi_write_u64(&w, (uint64_t)sqlite3_value_int64(values[0]));
+        erabi_write_u64(&w, number);
     crypto_shorthash(hash, bytes, sizeof(bytes), key);
     struct erabi_reader r = erabi_reader(hash, sizeof(hash));
+    return erabi_read_u64(&r) | 1;
+}
+
+/* erab_total(value, row): of a whole index, in any order; only compared with that of its table at the same start. */
+static void fn_total_step(sqlite3_context *context, int n, sqlite3_value **values)
+{
+    uint64_t *total = sqlite3_aggregate_context(context, sizeof(*total));
+    bool blob = sqlite3_value_type(values[0]) == SQLITE_BLOB;
+    struct erabi_slice id = erabi_slice(blob ? sqlite3_value_blob(values[0]) : NULL,
+                                        blob ? (size_t)sqlite3_value_bytes(values[0]) : 0);
     if (total)
-        *total += erabi_read_u64(&r) | 1;
+        *total += erabi_store_total(id, blob ? 0 : (uint64_t)sqlite3_value_int64(values[0]),
+                                    (uint64_t)sqlite3_value_int64(values[1]));
 }
 
 static void fn_total_end(sqlite3_context *context)

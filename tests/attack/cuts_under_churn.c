@@ -113,20 +113,10 @@ static void write_config(const char *profile)
 
 /* ---- the broker's thread ---- */
 
-static uint64_t cut_at, cut_cpu;
-
-static uint64_t cpu_now(void)
-{
-    struct timespec now;
-    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &now);
-    return (uint64_t)now.tv_sec * UINT64_C(1000000000) + (uint64_t)now.tv_nsec;
-}
-
 static void timed_cut(void *user, const struct erabi_link *link)
 {
     erabi_network_trip(user, link);
-    cut_at = uv_hrtime();
-    cut_cpu = cpu_now();
+    cut_clock_stop();
 }
 
 static void *serve(void *arg)
@@ -170,8 +160,10 @@ static void trip(unsigned at)
     unsigned mine = live(party), all = live(NULL);
     if (mine == 0 || t.n_away == AWAY_MAX)
         return;
-    uint64_t before = uv_hrtime(), cpu = cpu_now();
+    struct cut_time time;
+    cut_clock_start(&time);
     int r = erabi_breakers_trip(&t.broker.pipeline, party, ERAB_IF_R3, HUB, "", NULL, NULL);
+    cut_clock_stop();
     if (r != 0)
         fail("the trip was refused", party);
     if (live(party) != 0)
@@ -184,8 +176,10 @@ static void trip(unsigned at)
     const struct erabi_link *link = erabi_links_find(t.broker.pipeline.breakers.links, party, ERAB_IF_R3, HUB);
     if (!link || link->users != 0)
         fail("something still waits for the link", party);
-    t.times_ns[t.cuts] = cut_at - before;
-    t.cpu_ns[t.cuts++] = cut_cpu - cpu;
+    if (time.closed != mine)
+        fail("other descriptors were closed than its own", party);
+    t.times_ns[t.cuts] = time.at_ns - time.began_ns;
+    t.cpu_ns[t.cuts++] = time.cpu_ns - time.began_cpu_ns;
     t.away[t.n_away++] = at;
 }
 

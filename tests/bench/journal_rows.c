@@ -1,6 +1,6 @@
 /* The journal by itself: orders of 512 bytes put as fast as it keeps them, in its own groups, each fsynced.
  *   journal_rows FILE ROWS LIFE_SECONDS
- * Prints rows a second. The file stays: a broker may be started with it. */
+ * Prints rows a second. The file stays: the broker of `load config` may be started with it. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <time.h>
@@ -61,7 +61,7 @@ int main(int argc, char **argv)
     t.now_ms = (uint64_t)now.tv_sec * 1000;
     t.rows = strtoull(argv[2], NULL, 10);
     t.life_ms = strtoull(argv[3], NULL, 10) * 1000;
-    const struct erabi_journal_options options = {.path = argv[1], .owner = "bench", .queue = 4 * FLYING};
+    const struct erabi_journal_options options = {.path = argv[1], .owner = "alder", .queue = 4 * FLYING};
     if (erabi_journal_open(&t.journal, &loop, &options, error, sizeof(error)) < 0) {
         fprintf(stderr, "journal_rows: %s\n", error);
         return 1;

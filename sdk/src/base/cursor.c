@@ -1,5 +1,6 @@
 #include "base/cursor.h"
 
+#include <endian.h>
 #include <string.h>
 
 bool erabi_slice_equal(struct erabi_slice a, struct erabi_slice b)
@@ -93,31 +94,29 @@ void erabi_write_bytes(struct erabi_writer *w, const void *bytes, size_t n)
         memcpy(room, bytes, n);
 }
 
-static void write_be(struct erabi_writer *w, uint64_t v, size_t n)
-{
-    uint8_t *room = erabi_write_room(w, n);
-    for (size_t i = 0; room && i < n; i++)
-        room[i] = (uint8_t)(v >> (8 * (n - 1 - i)));
-}
-
 void erabi_write_u8(struct erabi_writer *w, uint8_t v)
 {
-    write_be(w, v, 1);
+    uint8_t *room = erabi_write_room(w, 1);
+    if (room)
+        *room = v;
 }
 
 void erabi_write_u16(struct erabi_writer *w, uint16_t v)
 {
-    write_be(w, v, 2);
+    v = htobe16(v);
+    erabi_write_bytes(w, &v, sizeof(v));
 }
 
 void erabi_write_u32(struct erabi_writer *w, uint32_t v)
 {
-    write_be(w, v, 4);
+    v = htobe32(v);
+    erabi_write_bytes(w, &v, sizeof(v));
 }
 
 void erabi_write_u64(struct erabi_writer *w, uint64_t v)
 {
-    write_be(w, v, 8);
+    v = htobe64(v);
+    erabi_write_bytes(w, &v, sizeof(v));
 }
 
 bool erabi_copy_text(char *to, size_t size, const char *from)
@@ -137,8 +136,7 @@ void erabi_copy_bytes(void *to, const void *from, size_t n)
         memcpy(to, from, n);
 }
 
-/* The bytes of the UTF-8 character that begins here; 0: none does. */
-static size_t character(const unsigned char *c, size_t n)
+size_t erabi_character(const unsigned char *c, size_t n)
 {
     size_t size = c[0] < 0x80 ? 1 : c[0] >= 0xc2 && c[0] < 0xe0 ? 2 : c[0] >= 0xe0 && c[0] < 0xf0 ? 3
                 : c[0] >= 0xf0 && c[0] < 0xf5                   ? 4
@@ -157,7 +155,7 @@ void erabi_plain_text(char *text, size_t n)
 {
     unsigned char *c = (unsigned char *)text;
     for (size_t i = 0; i < n;) {
-        size_t size = character(c + i, n - i);
+        size_t size = erabi_character(c + i, n - i);
         bool control = size == 0 || c[i] < ' ' || c[i] == 127 || (c[i] == 0xc2 && c[i + 1] < 0xa0);
         for (size_t k = 0; control && k < (size ? size : 1); k++)
             c[i + k] = '?';

@@ -69,6 +69,8 @@ uint8_t *erabi_write_room(struct erabi_writer *w, size_t n);
 bool erabi_copy_text(char *to, size_t size, const char *from);
 /* Copies exactly n bytes between buffers that the caller knows to be large enough. */
 void erabi_copy_bytes(void *to, const void *from, size_t n);
+/* The bytes of the UTF-8 character that begins here (n > 0); 0: none does. */
+size_t erabi_character(const unsigned char *bytes, size_t n);
 /* Makes bytes fit for one line of a log or terminal, in place: control characters (those of C1 too) and what is no UTF-8
  * become '?'. */
 void erabi_plain_text(char *text, size_t n);

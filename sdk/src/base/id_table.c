@@ -6,6 +6,8 @@
 
 #include <sodium.h>
 
+#define BUCKETS_MIN 256u /* a power of two */
+
 static size_t bucket_of(const struct erabi_id_table *table, const uint8_t id[16])
 {
     uint8_t hash[crypto_shorthash_BYTES];
@@ -25,10 +27,10 @@ struct erabi_id_entry *erabi_id_table_find(const struct erabi_id_table *table, c
     return e;
 }
 
-static int grow(struct erabi_id_table *table)
+static int grow(struct erabi_id_table *table, size_t n_buckets)
 {
     struct erabi_id_table bigger = *table;
-    bigger.n_buckets = table->n_buckets ? table->n_buckets * 2 : 256;
+    bigger.n_buckets = n_buckets;
     bigger.buckets = calloc(bigger.n_buckets, sizeof(*bigger.buckets));
     if (!bigger.buckets)
         return -ENOMEM;
@@ -48,9 +50,17 @@ static int grow(struct erabi_id_table *table)
     return 0;
 }
 
+int erabi_id_table_reserve(struct erabi_id_table *table, size_t n)
+{
+    size_t wanted = BUCKETS_MIN;
+    while (wanted < n && wanted <= SIZE_MAX / 2 / sizeof(*table->buckets))
+        wanted *= 2;
+    return wanted > table->n_buckets ? grow(table, wanted) : 0;
+}
+
 int erabi_id_table_add(struct erabi_id_table *table, struct erabi_id_entry *entry)
 {
-    if (table->n >= table->n_buckets && grow(table) < 0)
+    if (table->n >= table->n_buckets && grow(table, table->n_buckets ? table->n_buckets * 2 : BUCKETS_MIN) < 0)
         return -ENOMEM;
     struct erabi_id_entry **at = &table->buckets[bucket_of(table, entry->id)];
     entry->next = *at;

@@ -19,6 +19,9 @@ struct erabi_id_table {
 };
 
 struct erabi_id_entry *erabi_id_table_find(const struct erabi_id_table *table, const uint8_t id[16]);
+/* Room for so many entries, made at once: a growing table is gone over again each time it doubles. 0 or -ENOMEM (then it
+ * grows as it would have). */
+int erabi_id_table_reserve(struct erabi_id_table *table, size_t n);
 /* `entry->id` is set by the caller and not in the table yet. 0 or -ENOMEM. */
 int erabi_id_table_add(struct erabi_id_table *table, struct erabi_id_entry *entry);
 void erabi_id_table_remove(struct erabi_id_table *table, struct erabi_id_entry *entry);

@@ -16,6 +16,7 @@
 #include <sodium.h>
 
 #include "audit/last.h"
+#include "audit/text.h"
 #include "audit/trace.h"
 #include "audit/verify.h"
 
@@ -382,6 +383,57 @@ static void a_record_with_too_long_texts_is_written_cut(void **state)
     assert_int_equal(result.records, 3);
 }
 
+/* What a reader's own library makes of the same bytes. */
+static void expect_like_jansson(const char *bytes, size_t n)
+{
+    char out[256], hex[64];
+    struct erabi_writer w = erabi_writer(out, sizeof(out) - 1);
+    erabi_text_string(&w, bytes, 64);
+    assert_false(w.bad);
+    out[w.used] = '\0';
+    json_t *value = memchr(bytes, 127, n) ? NULL : json_stringn(bytes, n);
+    if (!value)
+        value = json_string(sodium_bin2hex(hex, sizeof(hex), (const unsigned char *)bytes, n));
+    char *said = json_dumps(value, JSON_ENCODE_ANY | JSON_ENSURE_ASCII);
+    assert_string_equal(out, said);
+    free(said);
+    json_decref(value);
+}
+
+static void a_text_is_written_as_jansson_writes_it(void **state)
+{
+    static const char pieces[] = "a\"\\/\b\f\n\r\t\x01\x1f\x7f\x80\xbf\xc2\xc3\xe0\xa0\xe3\x81\x82\xed\x9f\xf0\x9f\x98\xf4\x8f\xff";
+    uint64_t random = 1;
+    for (int i = 0; i < 300000; i++) {
+        char text[16] = "";
+        random = random * UINT64_C(6364136223846793005) + 1442695040888963407u;
+        size_t n = random >> 60;
+        for (size_t k = 0; k < n; k++) {
+            random = random * UINT64_C(6364136223846793005) + 1442695040888963407u;
+            text[k] = pieces[(random >> 33) % (sizeof(pieces) - 1)];
+        }
+        expect_like_jansson(text, n);
+    }
+    expect_like_jansson("\xf0\x9f\x98\x80 \xe3\x81\x82", 8);
+}
+
+static void a_cut_halves_no_character(void **state)
+{
+    char out[64];
+    struct erabi_writer w = erabi_writer(out, sizeof(out));
+    erabi_text_string(&w, "ab\xe3\x81\x82", 4);
+    assert_int_equal(w.used, 4);
+    assert_memory_equal(out, "\"ab\"", 4);
+}
+
+static void a_name_stands_once_in_a_record(void **state)
+{
+    struct erabi_audit *a = opened(0);
+    struct erabi_audit_field f[] = {{"from", "alder", 0}, {"to", "birch", 0}, {"from", "cedar", 0}};
+    assert_int_equal(erabi_audit_write(a, "message", f, 3), -EINVAL);
+    erabi_audit_close(a);
+}
+
 static void a_trace_of_an_unknown_message_gives_nothing(void **state)
 {
     write_some(3);
@@ -415,6 +467,9 @@ int main(void)
         T(a_flood_of_kinds_is_bounded_and_none_is_lost),
         T(no_text_breaks_a_line_or_reaches_a_terminal),
         T(a_record_with_too_long_texts_is_written_cut),
+        T(a_text_is_written_as_jansson_writes_it),
+        T(a_cut_halves_no_character),
+        T(a_name_stands_once_in_a_record),
         T(a_trace_of_an_unknown_message_gives_nothing),
         T(a_trace_follows_parents_and_children_across_logs),
     };
