@@ -18,7 +18,8 @@ struct passage {
     uint8_t hash[ERAB_HASH_SIZE];
     uint8_t signature[ERAB_SIGNATURE_SIZE];
     bool is_signed;
-    ProtobufCMessage *body; /* NULL when sealed */
+    struct erabi_seen seen; /* which fields the body has; none when sealed */
+    ProtobufCMessage *body; /* NULL when sealed, and of telemetry until a policy wants it */
     const struct erabi_registry_party *from;
     struct link {
         struct passage *passage;
@@ -56,6 +57,8 @@ bool erabi_passage_members(struct passage *p, const struct erabi_config_group *g
 bool erabi_passage_gather(struct passage *p);
 /* Goes on from the step at the cursor. */
 void erabi_passage_run(struct passage *p);
+/* Unpacks a body that was scanned. NONE, or why it cannot be. */
+enum erab_reason erabi_passage_unpack(struct passage *p);
 /* Asks the policies about one link: its reason is set now, or later (n_waiting counts it). */
 void erabi_passage_ask(struct passage *p, struct link *link);
 /* From here on it owns its bytes and, unless it is a receipt, is remembered, so that the same bytes again are not taken

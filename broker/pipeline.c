@@ -33,11 +33,12 @@ static enum step step_decode(struct passage *p)
         return refuse(p, ERAB_REASON_NOT_SUPPORTED, "", "what this broker itself must read may not be sealed");
     if (p->header.sealed)
         return NEXT;
-    struct erab_bytes bytes = {p->envelope.body.data, p->envelope.body.size};
-    int r = erab_body_unpack(p->header.type, bytes, &p->body, &reason);
-    if (r < 0)
-        return refuse(p, ERAB_REASON_NOT_READY, "", "out of memory");
-    return r ? refuse(p, reason, "", "a body that cannot be read") : NEXT;
+    if (erabi_body_scan(p->header.type, p->envelope.body, &p->seen, &reason))
+        return refuse(p, reason, "", "a body that cannot be read");
+    if (lane(p) == ERAB_LANE_TELEMETRY)
+        return NEXT; /* only a policy may need its fields: step_judge asks them */
+    reason = erabi_passage_unpack(p);
+    return reason ? refuse(p, reason, "", "a body that cannot be read now") : NEXT;
 }
 
 static enum step step_from(struct passage *p)

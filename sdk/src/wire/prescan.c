@@ -12,6 +12,7 @@ struct level {
     struct erabi_reader rest;
     const struct erabi_limit *limits;
     size_t n_limits;
+    uint32_t fields; /* that are there: bits by their index */
     uint16_t count[ERABI_PRESCAN_FIELDS_PER_TYPE]; /* by index of the field in the descriptor */
 };
 
@@ -19,8 +20,11 @@ struct scan {
     struct level stack[ERABI_PRESCAN_DEPTH];
     size_t depth;
     size_t fields;
+    struct erabi_seen *seen; /* or NULL */
     enum erab_reason reason;
 };
+
+_Static_assert(ERABI_PRESCAN_FIELDS_PER_TYPE <= 32, "a bit for each");
 
 static bool refuse(struct scan *s, enum erab_reason why)
 {
@@ -47,6 +51,20 @@ static const struct erabi_limit *limit_of(const struct level *l, uint32_t field)
     return NULL;
 }
 
+static void note(struct erabi_seen *seen, const struct level *l)
+{
+    size_t i = 0;
+    while (i < seen->n && seen->of[i].type != l->type)
+        i++;
+    if (i == ERABI_SEEN_TYPES) {
+        seen->more = true;
+        return;
+    }
+    if (i == seen->n)
+        seen->of[seen->n++] = (struct erabi_seen_type){.type = l->type};
+    seen->of[i].fields |= l->fields;
+}
+
 /* At the end of a message: is everything there that must be? */
 static bool leave(struct scan *s)
 {
@@ -61,6 +79,8 @@ static bool leave(struct scan *s)
                 return refuse(s, ERAB_REASON_MALFORMED);
         }
     }
+    if (s->seen)
+        note(s->seen, l);
     s->depth--;
     return true;
 }
@@ -177,6 +197,7 @@ static bool count(struct scan *s, struct level *l, const ProtobufCFieldDescripto
             return refuse(s, ERAB_REASON_TOO_LARGE);
     }
     (*n)++;
+    l->fields |= 1u << (field - l->type->fields);
     return true;
 }
 
@@ -210,11 +231,15 @@ static bool scan_field(struct scan *s)
     return (tag & 7) != ERABI_PB_LENGTH || scan_block(s, l, field, bytes);
 }
 
-int erabi_prescan(const ProtobufCMessageDescriptor *type, struct erabi_slice bytes, enum erab_reason *reason)
+int erabi_prescan(const ProtobufCMessageDescriptor *type, struct erabi_slice bytes, struct erabi_seen *seen,
+                  enum erab_reason *reason)
 {
     struct scan s;
     s.depth = 0;
     s.fields = 0;
+    s.seen = seen;
+    if (seen)
+        *seen = (struct erabi_seen){0};
     if (bytes.size > ERAB_BODY_MAX) {
         *reason = ERAB_REASON_TOO_LARGE;
         return -EBADMSG;
