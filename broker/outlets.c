@@ -273,6 +273,25 @@ int erabi_pipeline_restore(struct erabi_pipeline *pipeline, const struct erabi_j
     return r;
 }
 
+void erabi_pipeline_pump(struct erabi_pipeline *pipeline, struct erabi_target *target)
+{
+    if (target->in_turn)
+        return;
+    target->in_turn = true;
+    target->turn_next = pipeline->turn;
+    pipeline->turn = target;
+}
+
+void erabi_pipeline_turn(struct erabi_pipeline *pipeline)
+{
+    struct erabi_target *target;
+    while ((target = pipeline->turn)) { /* one that is told of a closed link may add others */
+        pipeline->turn = target->turn_next;
+        target->in_turn = false;
+        erabi_target_pump(target, pipeline->loop->mono_ms, erabi_now_ms(pipeline->loop));
+    }
+}
+
 void erabi_pipeline_deinit(struct erabi_pipeline *pipeline)
 {
     erabi_id_table_deinit(&pipeline->target_ids, NULL);

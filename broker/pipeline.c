@@ -413,7 +413,7 @@ static enum step step_deliver(struct passage *p)
                               p->attachment->name);
             continue; /* what is stored stays so: told to the sender after a restart */
         }
-        erabi_target_pump(link->target, pipeline->loop->mono_ms, erabi_now_ms(pipeline->loop));
+        erabi_pipeline_pump(pipeline, link->target);
     }
     return END;
 }

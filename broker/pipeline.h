@@ -52,6 +52,7 @@ struct erabi_pipeline {
     struct erabi_known_table known;
     struct erabi_refused_table refused;
     struct erabi_gather_table gathers;
+    struct erabi_target *turn; /* targets with something to send, pumped at the end of the turn: fuller packets */
     struct erabi_target **targets;
     size_t n_targets;
     struct erabi_id_table target_ids; /* the same, by attachment and interface */
@@ -154,6 +155,9 @@ void erabi_pipeline_drop(struct erabi_pipeline *pipeline, struct erabi_target *t
 /* Frees what the pipeline owns. */
 void erabi_pipeline_deinit(struct erabi_pipeline *pipeline);
 void erabi_pipeline_tick(struct erabi_pipeline *pipeline);
+/* outlets.c: what was pushed to a target in this turn of the loop leaves at its end, which is told by the second one. */
+void erabi_pipeline_pump(struct erabi_pipeline *pipeline, struct erabi_target *target);
+void erabi_pipeline_turn(struct erabi_pipeline *pipeline);
 /* Would a command be accepted now? */
 bool erabi_pipeline_ready(const struct erabi_pipeline *pipeline);
 uint64_t erabi_pipeline_next_seq(struct erabi_pipeline *pipeline, const char *to);

@@ -95,6 +95,8 @@ struct erabi_target {
     uint32_t shed_party; /* whose it was */
     bool says;           /* its application has said what it takes (takers.c) ... */
     uint64_t takes;      /* ... and was given this: bits 1 << enum erab_type */
+    struct erabi_target *turn_next; /* among the pipeline's targets that are pumped at the end of the turn */
+    bool in_turn;
     void *gone;          /* the caller's, for a target whose attachment has ended; NULL at first */
 };
 
