@@ -57,7 +57,8 @@ int erabi_outlets_init(struct erabi_pipeline *pipeline)
     pipeline->outlets = calloc(n * ERAB_IF_COUNT, sizeof(*pipeline->outlets));
     pipeline->seqs = calloc(n, sizeof(*pipeline->seqs));
     pipeline->known.charged = calloc(n, sizeof(*pipeline->known.charged));
-    if (!pipeline->outlets || !pipeline->seqs || !pipeline->known.charged)
+    pipeline->marks.charged = calloc(n, sizeof(*pipeline->marks.charged));
+    if (!pipeline->outlets || !pipeline->seqs || !pipeline->known.charged || !pipeline->marks.charged)
         return -ENOMEM;
     return erabi_tables_make(&pipeline->tables, pipeline->config, pipeline->registry);
 }
@@ -307,8 +308,10 @@ void erabi_pipeline_deinit(struct erabi_pipeline *pipeline)
     free(pipeline->seqs);
     erabi_tables_free(&pipeline->tables);
     erabi_known_deinit(&pipeline->known);
+    erabi_marks_deinit(&pipeline->marks);
     erabi_refused_deinit(&pipeline->refused);
     free(pipeline->known.charged);
+    free(pipeline->marks.charged);
     erabi_links_free(pipeline->breakers.links);
     erabi_snapshot_unref(pipeline->snapshot);
 }

@@ -33,7 +33,8 @@ struct passage {
     size_t n_links, n_passed, n_waiting;
     bool judging; /* votes that come while the links are still gone through */
     bool waited;
-    struct erabi_known *known;
+    struct erabi_known *known;   /* of commands and control messages */
+    bool marked;                 /* of telemetry */
     struct erabi_gather *gather; /* of a message to a group, until it is accepted */
     bool stored;                 /* with the rows of its members */
     bool gathered;               /* a receipt of a group's member: told with the others' */
@@ -64,6 +65,8 @@ void erabi_passage_ask(struct passage *p, struct link *link);
 /* From here on it owns its bytes and, unless it is a receipt, is remembered, so that the same bytes again are not taken
  * twice. False: no room. */
 bool erabi_passage_hold(struct passage *p);
+/* What was refused in the end is not remembered. */
+void erabi_passage_forget(struct passage *p);
 /* Time has passed for what had to wait: what was checked before is checked again. NONE: it may go on. */
 enum erab_reason erabi_passage_look_again(const struct passage *p);
 /* A copy of what was refused because its link was open: the answer is on its way, and what it says must stay true. */

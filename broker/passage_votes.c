@@ -84,6 +84,10 @@ bool erabi_passage_hold(struct passage *p)
     p->envelope = p->parcel->envelope;
     if (p->header.type == ERAB_RECEIPT)
         return true;
+    if (erab_type_lane(p->header.type) == ERAB_LANE_TELEMETRY) {
+        p->marked = p->marked || erabi_marks_add(&p->pipeline->marks, &p->header, p->hash, p->from->index);
+        return p->marked;
+    }
     if (erabi_known_room(table, erab_type_lane(p->header.type), p->from->index))
         p->known = erabi_known_add(table, &p->header, p->hash);
     if (p->known)
@@ -91,9 +95,19 @@ bool erabi_passage_hold(struct passage *p)
     return p->known;
 }
 
+void erabi_passage_forget(struct passage *p)
+{
+    if (p->known)
+        erabi_known_forget(&p->pipeline->known, p->known);
+    if (p->marked)
+        erabi_marks_forget(&p->pipeline->marks, p->header.id, p->hash);
+    p->known = NULL;
+    p->marked = false;
+}
+
 enum erab_reason erabi_passage_look_again(const struct passage *p)
 {
-    if (!p->parcel || (!p->known && p->header.type != ERAB_RECEIPT))
+    if (!p->parcel || (!p->known && !p->marked && p->header.type != ERAB_RECEIPT))
         return ERAB_REASON_QUEUE_FULL; /* too many messages are remembered */
     if (p->header.expires_at_ms <= erabi_now_ms(p->pipeline->loop))
         return ERAB_REASON_EXPIRED;

@@ -84,6 +84,11 @@ static void answer(struct passage *p, enum erab_receipt_state state, enum erab_r
 
 static enum step step_replay(struct passage *p)
 {
+    const struct erabi_marks_row *mark = erabi_marks_find(&p->pipeline->marks, p->header.id);
+    if (mark) /* telemetry that was taken: it has no answer, the first time or again */
+        return erabi_marks_is(mark, p->hash, p->from->index)
+                   ? END
+                   : refuse(p, ERAB_REASON_REPLAY, "3.6", "another message with this id was taken");
     struct erabi_known *known = erabi_known_find(&p->pipeline->known, p->header.id);
     if (!known)
         return erabi_passage_was_refused(p) ? REFUSE : NEXT;
@@ -313,13 +318,13 @@ static enum step step_store(struct passage *p)
     struct erabi_pipeline *pipeline = p->pipeline;
     if (p->header.type == ERAB_RECEIPT)
         return store_receipt(p);
-    if (!p->known && !erabi_passage_hold(p))
+    if (!p->known && !p->marked && !erabi_passage_hold(p))
         return refuse(p, ERAB_REASON_QUEUE_FULL, "", "too many messages are remembered");
+    if (lane(p) == ERAB_LANE_TELEMETRY)
+        return NEXT;
     erabi_known_order(p->known, p->body);
     if (p->attachment->kind == ERABI_ATTACH_LOCAL)
         p->known->source = p->attachment->party;
-    if (lane(p) == ERAB_LANE_TELEMETRY)
-        return NEXT;
     if (pipeline->passages >= ERABI_PASSAGES_MAX)
         return refuse(p, ERAB_REASON_QUEUE_FULL, "", "too many messages wait for the journal");
     if (erabi_passage_put(p, on_committed) < 0)
@@ -433,10 +438,7 @@ void erabi_passage_run(struct passage *p)
     if (step == WAIT)
         return;
     if (step == REFUSE) {
-        if (p->known) {
-            erabi_known_forget(&p->pipeline->known, p->known);
-            p->known = NULL;
-        }
+        erabi_passage_forget(p);
         erabi_record_message(p->pipeline->audit, "refused", &p->header, p->hash, "refused", p->reason, p->section,
                              p->attachment->name);
         erabi_passage_keep_refusal(p);

@@ -20,6 +20,7 @@
 #include "route/answer.h"
 #include "route/gather.h"
 #include "route/known.h"
+#include "route/marks.h"
 #include "route/refused.h"
 #include "route/session.h"
 #include "snapshot.h"
@@ -50,6 +51,7 @@ struct erabi_pipeline {
     const struct erab_identity *owner; /* signs for local applications */
     struct erabi_breakers breakers;
     struct erabi_known_table known;
+    struct erabi_marks marks;
     struct erabi_refused_table refused;
     struct erabi_gather_table gathers;
     struct erabi_target *turn; /* targets with something to send, pumped at the end of the turn: fuller packets */
@@ -78,7 +80,7 @@ struct erabi_pipeline {
 int erabi_outlets_init(struct erabi_pipeline *pipeline);
 /* The tables of a configuration; 0 or -ENOMEM (then there is nothing to free). For another configuration: make the new
  * ones, free the old ones, and once every target has its attachment of the new registry, erabi_outlets_rekey, which
- * cannot fail. known.charged must then be as long as the new registry. */
+ * cannot fail. known.charged and marks.charged must then be as long as the new registry. */
 int erabi_tables_make(struct erabi_tables *tables, const struct erabi_config *config,
                       const struct erabi_registry *registry);
 void erabi_tables_free(struct erabi_tables *tables);
