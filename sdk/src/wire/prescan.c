@@ -13,7 +13,8 @@ struct level {
     const struct erabi_limit *limits;
     size_t n_limits;
     uint32_t fields; /* that are there: bits by their index */
-    uint16_t count[ERABI_PRESCAN_FIELDS_PER_TYPE]; /* by index of the field in the descriptor */
+    unsigned next;   /* index of the field that usually follows */
+    uint16_t count[ERABI_PRESCAN_FIELDS_PER_TYPE]; /* by index of the field in the descriptor; of those in `fields` */
 };
 
 struct scan {
@@ -38,8 +39,12 @@ static bool enter(struct scan *s, const ProtobufCMessageDescriptor *type, struct
         return refuse(s, ERAB_REASON_TOO_LARGE);
     assert(type->n_fields <= ERABI_PRESCAN_FIELDS_PER_TYPE);
     struct level *l = &s->stack[s->depth++];
-    *l = (struct level){.type = type, .rest = erabi_reader(bytes.data, bytes.size)};
-    l->limits = erabi_limits_of(type, &l->n_limits);
+    if (l->type != type) /* of many alike, one after the other, once */
+        l->limits = erabi_limits_of(type, &l->n_limits);
+    l->type = type;
+    l->rest = erabi_reader(bytes.data, bytes.size);
+    l->fields = 0;
+    l->next = 0;
     return true;
 }
 
@@ -71,11 +76,12 @@ static bool leave(struct scan *s)
     const struct level *l = &s->stack[s->depth - 1];
     for (unsigned i = 0; i < l->type->n_fields; i++) {
         const ProtobufCFieldDescriptor *field = &l->type->fields[i];
-        if (field->label == PROTOBUF_C_LABEL_REQUIRED && l->count[i] == 0)
+        unsigned n = l->fields >> i & 1 ? l->count[i] : 0;
+        if (field->label == PROTOBUF_C_LABEL_REQUIRED && n == 0)
             return refuse(s, ERAB_REASON_MALFORMED);
         if (field->label == PROTOBUF_C_LABEL_REPEATED) {
             const struct erabi_limit *limit = limit_of(l, field->id);
-            if (limit && l->count[i] < limit->min)
+            if (limit && n < limit->min)
                 return refuse(s, ERAB_REASON_MALFORMED);
         }
     }
@@ -185,7 +191,10 @@ static bool scan_block(struct scan *s, const struct level *l, const ProtobufCFie
 /* Counts an occurrence; false for a second one of what may stand once, and for one over the limit. */
 static bool count(struct scan *s, struct level *l, const ProtobufCFieldDescriptor *field)
 {
-    uint16_t *n = &l->count[field - l->type->fields];
+    unsigned i = (unsigned)(field - l->type->fields);
+    uint16_t *n = &l->count[i];
+    if (!(l->fields >> i & 1))
+        *n = 0;
     if (++s->fields > ERABI_PRESCAN_FIELDS)
         return refuse(s, ERAB_REASON_TOO_LARGE);
     if (field->label != PROTOBUF_C_LABEL_REPEATED) {
@@ -197,8 +206,17 @@ static bool count(struct scan *s, struct level *l, const ProtobufCFieldDescripto
             return refuse(s, ERAB_REASON_TOO_LARGE);
     }
     (*n)++;
-    l->fields |= 1u << (field - l->type->fields);
+    l->fields |= 1u << i;
+    l->next = field->label == PROTOBUF_C_LABEL_REPEATED ? i : i + 1;
     return true;
+}
+
+/* Fields mostly come in the order of their numbers. */
+static const ProtobufCFieldDescriptor *field_of(const struct level *l, unsigned number)
+{
+    if (l->next < l->type->n_fields && l->type->fields[l->next].id == number)
+        return &l->type->fields[l->next];
+    return protobuf_c_message_descriptor_get_field(l->type, number);
 }
 
 static bool scan_field(struct scan *s)
@@ -207,8 +225,7 @@ static bool scan_field(struct scan *s)
     uint64_t tag = erabi_read_varint(&l->rest);
     if (l->rest.bad || tag > UINT32_MAX)
         return refuse(s, ERAB_REASON_MALFORMED);
-    const ProtobufCFieldDescriptor *field =
-        protobuf_c_message_descriptor_get_field(l->type, (unsigned)(tag >> 3));
+    const ProtobufCFieldDescriptor *field = field_of(l, (unsigned)(tag >> 3));
     /* Groups, packed repeats and alternatives are not part of this format. */
     if (!field || (tag & 7) != wire_of(field->type) || (field->flags & PROTOBUF_C_FIELD_FLAG_ONEOF))
         return refuse(s, ERAB_REASON_MALFORMED);
@@ -236,6 +253,8 @@ int erabi_prescan(const ProtobufCMessageDescriptor *type, struct erabi_slice byt
 {
     struct scan s;
     s.depth = 0;
+    for (unsigned i = 0; i < ERABI_PRESCAN_DEPTH; i++)
+        s.stack[i].type = NULL;
     s.fields = 0;
     s.seen = seen;
     if (seen)

@@ -26,6 +26,8 @@ int erabi_packet_read(struct erabi_slice packet, enum erab_lane_group *group,
  * holds ERABI_ENVELOPES_MAX already. */
 int erabi_packet_begin(struct erabi_writer *w, enum erab_lane_group group);
 int erabi_packet_add(struct erabi_writer *w, const struct erabi_envelope *envelope);
+/* The same for a caller who counts, and adds no more than ERABI_ENVELOPES_MAX: it does not look through the packet. */
+int erabi_packet_add_counted(struct erabi_writer *w, const struct erabi_envelope *envelope);
 
 /* 0, or -EBADMSG with *reason MALFORMED, UNKNOWN_TYPE or TOO_LARGE. Checks sizes, ids, enumerations and texts;
  * not times. Unknown header fields are refused. */
