@@ -116,6 +116,7 @@ struct erabi_target *erabi_pipeline_outlet(struct erabi_pipeline *pipeline, cons
         return NULL;
     erabi_target_init(target, attachment, interface, erabi_followup_left, pipeline);
     target->gate = &pipeline->breakers.gate;
+    target->pool = &pipeline->delivery_pool;
     erabi_copy_bytes(target->entry.id, key, sizeof(key));
     if (erabi_id_table_add(&pipeline->target_ids, &target->entry) < 0) {
         free(target);
@@ -310,6 +311,9 @@ void erabi_pipeline_deinit(struct erabi_pipeline *pipeline)
     erabi_known_deinit(&pipeline->known);
     erabi_marks_deinit(&pipeline->marks);
     erabi_refused_deinit(&pipeline->refused);
+    erabi_pool_deinit(&pipeline->passage_pool);
+    erabi_pool_deinit(&pipeline->parcel_pool);
+    erabi_pool_deinit(&pipeline->delivery_pool);
     free(pipeline->known.charged);
     free(pipeline->marks.charged);
     erabi_links_free(pipeline->breakers.links);

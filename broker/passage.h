@@ -7,7 +7,7 @@
 
 enum step { NEXT, REFUSE, WAIT, END };
 
-/* One message on its way. Heap-allocated, for the commit is waited for. */
+/* One message on its way. Of a pool, not of the stack, for the commit is waited for. */
 struct passage {
     struct erabi_pipeline *pipeline;
     struct erabi_snapshot *snapshot; /* a reference: a reload may come while the commit is waited for */
@@ -29,7 +29,7 @@ struct passage {
         enum erab_reason reason; /* NONE: it passes */
         int64_t row;
         bool held; /* room in the target's queue is promised */
-    } *links;
+    } *links, one; /* one: of a message to a single party */
     size_t n_links, n_passed, n_waiting;
     bool judging; /* votes that come while the links are still gone through */
     bool waited;

@@ -78,7 +78,7 @@ bool erabi_passage_hold(struct passage *p)
 {
     struct erabi_known_table *table = &p->pipeline->known;
     if (!p->parcel)
-        p->parcel = erabi_parcel_new(&p->header, &p->envelope, p->hash);
+        p->parcel = erabi_parcel_from(&p->pipeline->parcel_pool, &p->header, &p->envelope, p->hash);
     if (!p->parcel)
         return false;
     p->envelope = p->parcel->envelope;

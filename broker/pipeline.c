@@ -139,9 +139,7 @@ static enum step step_route(struct passage *p)
 {
     if (p->header.to[0] == '@' && !erabi_passage_to_owner(p))
         return route_group(p);
-    p->links = calloc(1, sizeof(*p->links));
-    if (!p->links)
-        return refuse(p, ERAB_REASON_NOT_READY, "", "out of memory");
+    p->links = &p->one;
     p->links[0].to = erabi_passage_to_owner(p) ? erabi_registry_owner(p->pipeline->registry)
                                                : erabi_registry_party(p->pipeline->registry, p->header.to);
     p->n_links = 1;
@@ -460,18 +458,19 @@ static void finish(struct passage *p)
     erabi_gather_free(&p->pipeline->gathers, p->gather);
     erab_body_free(p->body);
     erabi_parcel_unref(p->parcel);
-    free(p->links);
+    if (p->links != &p->one)
+        free(p->links);
     erabi_snapshot_unref(p->snapshot);
-    free(p);
+    erabi_pool_give(&p->pipeline->passage_pool, p);
 }
 
 static void begin(struct erabi_pipeline *pipeline, struct erabi_target *source, const struct erab_header *header,
                   const struct erabi_envelope *envelope)
 {
-    struct passage *p = calloc(1, sizeof(*p));
+    struct passage *p = erabi_pool_take(&pipeline->passage_pool, sizeof(*p));
     if (!p)
         return; /* nothing was promised yet: the sender sends it again */
-    p->pipeline = pipeline;
+    *p = (struct passage){.pipeline = pipeline};
     p->snapshot = erabi_snapshot_ref(pipeline->snapshot);
     p->source = source;
     p->attachment = source->attachment;

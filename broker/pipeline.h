@@ -54,6 +54,7 @@ struct erabi_pipeline {
     struct erabi_marks marks;
     struct erabi_refused_table refused;
     struct erabi_gather_table gathers;
+    struct erabi_pool passage_pool, parcel_pool, delivery_pool;
     struct erabi_target *turn; /* targets with something to send, pumped at the end of the turn: fuller packets */
     struct erabi_target **targets;
     size_t n_targets;
