@@ -75,6 +75,15 @@ def telemetry_passes_without_a_receipt(s):
     assert app.receive("telemetry").header["from"] == "alder"
 
 
+def what_comes_in_one_packet_leaves_in_one(s):
+    app, alder = s.app(), s.client("alder", "r3")
+    batch = [alder.message("telemetry", "coordinator.rest", telemetry(), category=2, signed=False) for _ in range(100)]
+    sent = s.broker.tool("health")[1]["packets_out"]
+    alder.send(*batch)
+    assert [app.receive("telemetry").hash for _ in batch] == [m.hash for m in batch]
+    assert s.broker.tool("health")[1]["packets_out"] - sent < 50  # one, and what else the broker has to say
+
+
 def telemetry_that_comes_again_is_delivered_once(s):
     app, alder = s.app(), s.client("alder", "r3")
     first = alder.message("telemetry", "coordinator.rest", telemetry(), category=2, signed=False)
