@@ -29,7 +29,7 @@ void *erabi_pool_take(struct erabi_pool *pool, size_t size)
 
 void erabi_pool_give(struct erabi_pool *pool, void *block)
 {
-    if (!block || !pool || pool->n >= SPARE) {
+    if (!block || !pool || pool->n + 1 > SPARE) {
         free(block);
         return;
     }
