@@ -274,12 +274,8 @@ bool erabi_breakers_claim(struct erabi_pipeline *pipeline, const struct erabi_re
 bool erabi_breakers_too_late(struct erabi_pipeline *pipeline, struct erabi_known **taken)
 {
     struct erabi_known *known = erabi_take(*taken);
-    if (!known) /* a receipt */
+    if (!known) /* a receipt, or telemetry */
         return true;
-    if (erab_type_lane(known->type) == ERAB_LANE_TELEMETRY) {
-        erabi_known_forget(&pipeline->known, known);
-        return true;
-    }
     known->state = ERAB_REFUSED;
     known->reason = ERAB_REASON_BREAKER_OPEN;
     erabi_journal_answer(pipeline->journal, known->entry.id, ERAB_REFUSED, ERAB_REASON_BREAKER_OPEN);

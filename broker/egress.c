@@ -76,7 +76,7 @@ bool erabi_egress_leaves(void *user, struct erabi_delivery *d)
     ProtobufCMessage *body = NULL;
     enum erab_reason reason;
     struct erab_bytes bytes = {e->body.data, e->body.size};
-    bool needed = pipeline->policies->chain->body_stages & ERAB_STAGE_EGRESS && !header->sealed;
+    bool needed = !header->sealed && erabi_policy_wants_body(pipeline->policies, &request);
     if (needed && erab_body_unpack(header->type, bytes, &body, &reason) != 0) /* it was read before */
         return refuse(pipeline, d, &answer, to->id);
     request.body = body;

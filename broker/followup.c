@@ -40,6 +40,8 @@ void erabi_followup_denied(struct erabi_pipeline *pipeline, struct erabi_deliver
         known->reason = reason;
         erabi_journal_answer(pipeline->journal, delivery->parcel->header.id, ERAB_REFUSED, reason);
     }
+    if (delivery->parcel->header.to[0] != '@' && erab_reason_retry(reason)) /* telemetry: it may come again */
+        erabi_marks_forget(&pipeline->marks, delivery->parcel->header.id, delivery->parcel->hash);
     left(pipeline, delivery, reason, section, detail);
 }
 
@@ -57,6 +59,7 @@ void erabi_pipeline_tick(struct erabi_pipeline *pipeline)
     for (size_t i = 0; i < pipeline->n_targets; i++)
         erabi_receipts_summary(pipeline, pipeline->targets[i]);
     erabi_known_tick(&pipeline->known, now);
+    erabi_marks_tick(&pipeline->marks, now);
     erabi_journal_tick(pipeline->journal, now);
 }
 

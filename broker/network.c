@@ -103,6 +103,12 @@ static void on_packet(void *user, struct erabi_connection *connection, const uin
         erabi_session_packet(&broker->session_host, session, erabi_slice(packet, size));
 }
 
+static void on_turn(void *user)
+{
+    struct erabi_broker *broker = user;
+    erabi_pipeline_turn(&broker->pipeline);
+}
+
 static void on_drained(void *user, struct erabi_connection *connection)
 {
     struct erabi_broker *broker = user;
@@ -299,7 +305,7 @@ int erabi_network_start(struct erabi_broker *broker)
 {
     const struct erabi_config *config = broker->config;
     static const struct erabi_transport_callbacks callbacks = {on_key,   on_open,  on_packet,
-                                                               on_drained, on_close, on_refused};
+                                                               on_drained, on_close, on_refused, on_turn};
     broker->session_host = (struct erabi_session_host){.user = broker,
                                                        .owner = broker->owner.party,
                                                        .now_ms = now_ms,

@@ -57,7 +57,8 @@ int erabi_outlets_init(struct erabi_pipeline *pipeline)
     pipeline->outlets = calloc(n * ERAB_IF_COUNT, sizeof(*pipeline->outlets));
     pipeline->seqs = calloc(n, sizeof(*pipeline->seqs));
     pipeline->known.charged = calloc(n, sizeof(*pipeline->known.charged));
-    if (!pipeline->outlets || !pipeline->seqs || !pipeline->known.charged)
+    pipeline->marks.charged = calloc(n, sizeof(*pipeline->marks.charged));
+    if (!pipeline->outlets || !pipeline->seqs || !pipeline->known.charged || !pipeline->marks.charged)
         return -ENOMEM;
     return erabi_tables_make(&pipeline->tables, pipeline->config, pipeline->registry);
 }
@@ -115,6 +116,7 @@ struct erabi_target *erabi_pipeline_outlet(struct erabi_pipeline *pipeline, cons
         return NULL;
     erabi_target_init(target, attachment, interface, erabi_followup_left, pipeline);
     target->gate = &pipeline->breakers.gate;
+    target->pool = &pipeline->delivery_pool;
     erabi_copy_bytes(target->entry.id, key, sizeof(key));
     if (erabi_id_table_add(&pipeline->target_ids, &target->entry) < 0) {
         free(target);
@@ -273,6 +275,25 @@ int erabi_pipeline_restore(struct erabi_pipeline *pipeline, const struct erabi_j
     return r;
 }
 
+void erabi_pipeline_pump(struct erabi_pipeline *pipeline, struct erabi_target *target)
+{
+    if (target->in_turn)
+        return;
+    target->in_turn = true;
+    target->turn_next = pipeline->turn;
+    pipeline->turn = target;
+}
+
+void erabi_pipeline_turn(struct erabi_pipeline *pipeline)
+{
+    struct erabi_target *target;
+    while ((target = pipeline->turn)) { /* one that is told of a closed link may add others */
+        pipeline->turn = target->turn_next;
+        target->in_turn = false;
+        erabi_target_pump(target, pipeline->loop->mono_ms, erabi_now_ms(pipeline->loop));
+    }
+}
+
 void erabi_pipeline_deinit(struct erabi_pipeline *pipeline)
 {
     erabi_id_table_deinit(&pipeline->target_ids, NULL);
@@ -288,8 +309,13 @@ void erabi_pipeline_deinit(struct erabi_pipeline *pipeline)
     free(pipeline->seqs);
     erabi_tables_free(&pipeline->tables);
     erabi_known_deinit(&pipeline->known);
+    erabi_marks_deinit(&pipeline->marks);
     erabi_refused_deinit(&pipeline->refused);
+    erabi_pool_deinit(&pipeline->passage_pool);
+    erabi_pool_deinit(&pipeline->parcel_pool);
+    erabi_pool_deinit(&pipeline->delivery_pool);
     free(pipeline->known.charged);
+    free(pipeline->marks.charged);
     erabi_links_free(pipeline->breakers.links);
     erabi_snapshot_unref(pipeline->snapshot);
 }

@@ -7,7 +7,7 @@
 
 enum step { NEXT, REFUSE, WAIT, END };
 
-/* One message on its way. Heap-allocated, for the commit is waited for. */
+/* One message on its way. Of a pool, not of the stack, for the commit is waited for. */
 struct passage {
     struct erabi_pipeline *pipeline;
     struct erabi_snapshot *snapshot; /* a reference: a reload may come while the commit is waited for */
@@ -18,7 +18,8 @@ struct passage {
     uint8_t hash[ERAB_HASH_SIZE];
     uint8_t signature[ERAB_SIGNATURE_SIZE];
     bool is_signed;
-    ProtobufCMessage *body; /* NULL when sealed */
+    struct erabi_seen seen; /* which fields the body has; none when sealed */
+    ProtobufCMessage *body; /* NULL when sealed, and of telemetry until a policy wants it */
     const struct erabi_registry_party *from;
     struct link {
         struct passage *passage;
@@ -28,11 +29,12 @@ struct passage {
         enum erab_reason reason; /* NONE: it passes */
         int64_t row;
         bool held; /* room in the target's queue is promised */
-    } *links;
+    } *links, one; /* one: of a message to a single party */
     size_t n_links, n_passed, n_waiting;
     bool judging; /* votes that come while the links are still gone through */
     bool waited;
-    struct erabi_known *known;
+    struct erabi_known *known;   /* of commands and control messages */
+    bool marked;                 /* of telemetry */
     struct erabi_gather *gather; /* of a message to a group, until it is accepted */
     bool stored;                 /* with the rows of its members */
     bool gathered;               /* a receipt of a group's member: told with the others' */
@@ -56,11 +58,15 @@ bool erabi_passage_members(struct passage *p, const struct erabi_config_group *g
 bool erabi_passage_gather(struct passage *p);
 /* Goes on from the step at the cursor. */
 void erabi_passage_run(struct passage *p);
+/* Unpacks a body that was scanned. NONE, or why it cannot be. */
+enum erab_reason erabi_passage_unpack(struct passage *p);
 /* Asks the policies about one link: its reason is set now, or later (n_waiting counts it). */
 void erabi_passage_ask(struct passage *p, struct link *link);
 /* From here on it owns its bytes and, unless it is a receipt, is remembered, so that the same bytes again are not taken
  * twice. False: no room. */
 bool erabi_passage_hold(struct passage *p);
+/* What was refused in the end is not remembered. */
+void erabi_passage_forget(struct passage *p);
 /* Time has passed for what had to wait: what was checked before is checked again. NONE: it may go on. */
 enum erab_reason erabi_passage_look_again(const struct passage *p);
 /* A copy of what was refused because its link was open: the answer is on its way, and what it says must stay true. */

@@ -33,11 +33,12 @@ static enum step step_decode(struct passage *p)
         return refuse(p, ERAB_REASON_NOT_SUPPORTED, "", "what this broker itself must read may not be sealed");
     if (p->header.sealed)
         return NEXT;
-    struct erab_bytes bytes = {p->envelope.body.data, p->envelope.body.size};
-    int r = erab_body_unpack(p->header.type, bytes, &p->body, &reason);
-    if (r < 0)
-        return refuse(p, ERAB_REASON_NOT_READY, "", "out of memory");
-    return r ? refuse(p, reason, "", "a body that cannot be read") : NEXT;
+    if (erabi_body_scan(p->header.type, p->envelope.body, &p->seen, &reason))
+        return refuse(p, reason, "", "a body that cannot be read");
+    if (lane(p) == ERAB_LANE_TELEMETRY)
+        return NEXT; /* only a policy may need its fields: step_judge asks them */
+    reason = erabi_passage_unpack(p);
+    return reason ? refuse(p, reason, "", "a body that cannot be read now") : NEXT;
 }
 
 static enum step step_from(struct passage *p)
@@ -83,6 +84,11 @@ static void answer(struct passage *p, enum erab_receipt_state state, enum erab_r
 
 static enum step step_replay(struct passage *p)
 {
+    const struct erabi_marks_row *mark = erabi_marks_find(&p->pipeline->marks, p->header.id);
+    if (mark) /* telemetry that was taken: it has no answer, the first time or again */
+        return erabi_marks_is(mark, p->hash, p->from->index)
+                   ? END
+                   : refuse(p, ERAB_REASON_REPLAY, "3.6", "another message with this id was taken");
     struct erabi_known *known = erabi_known_find(&p->pipeline->known, p->header.id);
     if (!known)
         return erabi_passage_was_refused(p) ? REFUSE : NEXT;
@@ -133,9 +139,7 @@ static enum step step_route(struct passage *p)
 {
     if (p->header.to[0] == '@' && !erabi_passage_to_owner(p))
         return route_group(p);
-    p->links = calloc(1, sizeof(*p->links));
-    if (!p->links)
-        return refuse(p, ERAB_REASON_NOT_READY, "", "out of memory");
+    p->links = &p->one;
     p->links[0].to = erabi_passage_to_owner(p) ? erabi_registry_owner(p->pipeline->registry)
                                                : erabi_registry_party(p->pipeline->registry, p->header.to);
     p->n_links = 1;
@@ -312,13 +316,13 @@ static enum step step_store(struct passage *p)
     struct erabi_pipeline *pipeline = p->pipeline;
     if (p->header.type == ERAB_RECEIPT)
         return store_receipt(p);
-    if (!p->known && !erabi_passage_hold(p))
+    if (!p->known && !p->marked && !erabi_passage_hold(p))
         return refuse(p, ERAB_REASON_QUEUE_FULL, "", "too many messages are remembered");
+    if (lane(p) == ERAB_LANE_TELEMETRY)
+        return NEXT;
     erabi_known_order(p->known, p->body);
     if (p->attachment->kind == ERABI_ATTACH_LOCAL)
         p->known->source = p->attachment->party;
-    if (lane(p) == ERAB_LANE_TELEMETRY)
-        return NEXT;
     if (pipeline->passages >= ERABI_PASSAGES_MAX)
         return refuse(p, ERAB_REASON_QUEUE_FULL, "", "too many messages wait for the journal");
     if (erabi_passage_put(p, on_committed) < 0)
@@ -412,7 +416,7 @@ static enum step step_deliver(struct passage *p)
                               p->attachment->name);
             continue; /* what is stored stays so: told to the sender after a restart */
         }
-        erabi_target_pump(link->target, pipeline->loop->mono_ms, erabi_now_ms(pipeline->loop));
+        erabi_pipeline_pump(pipeline, link->target);
     }
     return END;
 }
@@ -432,10 +436,7 @@ void erabi_passage_run(struct passage *p)
     if (step == WAIT)
         return;
     if (step == REFUSE) {
-        if (p->known) {
-            erabi_known_forget(&p->pipeline->known, p->known);
-            p->known = NULL;
-        }
+        erabi_passage_forget(p);
         erabi_record_message(p->pipeline->audit, "refused", &p->header, p->hash, "refused", p->reason, p->section,
                              p->attachment->name);
         erabi_passage_keep_refusal(p);
@@ -457,18 +458,19 @@ static void finish(struct passage *p)
     erabi_gather_free(&p->pipeline->gathers, p->gather);
     erab_body_free(p->body);
     erabi_parcel_unref(p->parcel);
-    free(p->links);
+    if (p->links != &p->one)
+        free(p->links);
     erabi_snapshot_unref(p->snapshot);
-    free(p);
+    erabi_pool_give(&p->pipeline->passage_pool, p);
 }
 
 static void begin(struct erabi_pipeline *pipeline, struct erabi_target *source, const struct erab_header *header,
                   const struct erabi_envelope *envelope)
 {
-    struct passage *p = calloc(1, sizeof(*p));
+    struct passage *p = erabi_pool_take(&pipeline->passage_pool, sizeof(*p));
     if (!p)
         return; /* nothing was promised yet: the sender sends it again */
-    p->pipeline = pipeline;
+    *p = (struct passage){.pipeline = pipeline};
     p->snapshot = erabi_snapshot_ref(pipeline->snapshot);
     p->source = source;
     p->attachment = source->attachment;

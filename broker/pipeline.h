@@ -20,6 +20,7 @@
 #include "route/answer.h"
 #include "route/gather.h"
 #include "route/known.h"
+#include "route/marks.h"
 #include "route/refused.h"
 #include "route/session.h"
 #include "snapshot.h"
@@ -50,8 +51,11 @@ struct erabi_pipeline {
     const struct erab_identity *owner; /* signs for local applications */
     struct erabi_breakers breakers;
     struct erabi_known_table known;
+    struct erabi_marks marks;
     struct erabi_refused_table refused;
     struct erabi_gather_table gathers;
+    struct erabi_pool passage_pool, parcel_pool, delivery_pool;
+    struct erabi_target *turn; /* targets with something to send, pumped at the end of the turn: fuller packets */
     struct erabi_target **targets;
     size_t n_targets;
     struct erabi_id_table target_ids; /* the same, by attachment and interface */
@@ -77,7 +81,7 @@ struct erabi_pipeline {
 int erabi_outlets_init(struct erabi_pipeline *pipeline);
 /* The tables of a configuration; 0 or -ENOMEM (then there is nothing to free). For another configuration: make the new
  * ones, free the old ones, and once every target has its attachment of the new registry, erabi_outlets_rekey, which
- * cannot fail. known.charged must then be as long as the new registry. */
+ * cannot fail. known.charged and marks.charged must then be as long as the new registry. */
 int erabi_tables_make(struct erabi_tables *tables, const struct erabi_config *config,
                       const struct erabi_registry *registry);
 void erabi_tables_free(struct erabi_tables *tables);
@@ -154,6 +158,9 @@ void erabi_pipeline_drop(struct erabi_pipeline *pipeline, struct erabi_target *t
 /* Frees what the pipeline owns. */
 void erabi_pipeline_deinit(struct erabi_pipeline *pipeline);
 void erabi_pipeline_tick(struct erabi_pipeline *pipeline);
+/* outlets.c: what was pushed to a target in this turn of the loop leaves at its end, which is told by the second one. */
+void erabi_pipeline_pump(struct erabi_pipeline *pipeline, struct erabi_target *target);
+void erabi_pipeline_turn(struct erabi_pipeline *pipeline);
 /* Would a command be accepted now? */
 bool erabi_pipeline_ready(const struct erabi_pipeline *pipeline);
 uint64_t erabi_pipeline_next_seq(struct erabi_pipeline *pipeline, const char *to);

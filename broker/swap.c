@@ -41,6 +41,7 @@ static void free_tables(struct erabi_pipeline *tables)
     free(tables->outlets);
     free(tables->seqs);
     free(tables->known.charged);
+    free(tables->marks.charged);
     erabi_tables_free(&tables->tables);
 }
 
@@ -99,9 +100,11 @@ static void set_parts(struct erabi_pipeline *pipeline, struct erabi_swap *swap)
     size_t before = erabi_registry_count(pipeline->registry);
     /* What a party owes is counted now: a message may have come since. */
     erabi_copy_bytes(tables->known.charged, pipeline->known.charged, before * sizeof(*tables->known.charged));
+    erabi_copy_bytes(tables->marks.charged, pipeline->marks.charged, before * sizeof(*tables->marks.charged));
     EXCHANGE(pipeline->outlets, tables->outlets); /* filled anew when first used */
     EXCHANGE(pipeline->seqs, tables->seqs);
     EXCHANGE(pipeline->known.charged, tables->known.charged);
+    EXCHANGE(pipeline->marks.charged, tables->marks.charged);
     EXCHANGE(pipeline->tables, tables->tables);
     pipeline->snapshot = s;
     pipeline->config = s->config;

@@ -15,6 +15,7 @@ struct erabi_links {
     uint8_t seed[crypto_shorthash_KEYBYTES];
     struct erabi_availability_limits limits;
     size_t most, n, n_open;
+    struct erabi_link *last; /* found by erabi_links_get: a message asks for its link several times in a row */
     struct erabi_link *buckets[BUCKETS];
 };
 
@@ -88,11 +89,14 @@ struct erabi_link *erabi_links_find(const struct erabi_links *links, const char 
     if (!fits(x) || !fits(y))
         return NULL;
     const char *a = strcmp(x, y) <= 0 ? x : y, *b = a == x ? y : x;
+    if (links->last && is(links->last, a, interface, b))
+        return links->last;
     return find(links, bucket(links, a, interface, b), a, interface, b);
 }
 
 static void forget(struct erabi_links *links, uint64_t now_ms)
 {
+    links->last = NULL;
     for (size_t i = 0; i < BUCKETS; i++) {
         for (struct erabi_link **at = &links->buckets[i]; *at;) {
             struct erabi_link *link = *at;
@@ -113,8 +117,12 @@ struct erabi_link *erabi_links_get(struct erabi_links *links, const char *x, enu
     if (!fits(x) || !fits(y))
         return NULL;
     const char *a = strcmp(x, y) <= 0 ? x : y, *b = a == x ? y : x;
+    if (links->last && is(links->last, a, interface, b))
+        return links->last;
     size_t at = bucket(links, a, interface, b);
     struct erabi_link *link = find(links, at, a, interface, b);
+    if (link)
+        links->last = link;
     if (link || links->n >= links->most) /* full: the next tick makes room where it can */
         return link;
     link = calloc(1, sizeof(*link));

@@ -57,6 +57,8 @@ static inline bool erabi_policy_has(const struct erabi_policy_engine *engine, ui
 }
 bool erabi_policy_permits(struct erabi_policy_engine *engine, const struct erab_policy_request *request,
                           uint64_t mono_ms, struct erabi_policy_answer *answer);
+/* Does a policy that will be asked about this message want its body? `request` is without it. */
+bool erabi_policy_wants_body(struct erabi_policy_engine *engine, const struct erab_policy_request *request);
 /* Tells the policies of an order of before the restart. */
 void erabi_policy_recall(struct erabi_policy_engine *engine, const struct erab_policy_request *request);
 /* A vote that comes later. What is no valid token any more is ignored. `by` (may be NULL): only calls to this

@@ -1,6 +1,8 @@
 /* The stages that have no wait, and what a restart would have forgotten. */
 #include "policy/judge.h"
 
+#include <stddef.h>
+
 static void ask(struct erabi_policy_engine *engine, struct erabi_policy_instance *instance,
                 const struct erab_policy_request *request, struct erab_verdict *verdict)
 {
@@ -50,7 +52,7 @@ void erabi_policy_recall(struct erabi_policy_engine *engine, const struct erab_p
     for (size_t i = 0; i < chain->n; i++) {
         const struct erabi_policy_instance *instance = chain->at[i];
         const struct erab_policy *policy = instance->policy;
-        if (policy->size < sizeof(*policy) || !policy->recall || !erabi_policy_concerns(instance, request))
+        if (policy->size < offsetof(struct erab_policy, wants_body) || !policy->recall || !erabi_policy_concerns(instance, request))
             continue;
         struct erab_policy_request seen = *request;
         if (!(policy->needs & ERAB_NEEDS_BODY))
@@ -59,4 +61,23 @@ void erabi_policy_recall(struct erabi_policy_engine *engine, const struct erab_p
         policy->recall(instance->memory, &seen);
         engine->depth--;
     }
+}
+
+static bool wants_body(const struct erabi_policy_instance *instance, const struct erab_policy_request *request)
+{
+    const struct erab_policy *policy = instance->policy;
+    if (!(policy->needs & ERAB_NEEDS_BODY) || !erabi_policy_concerns(instance, request))
+        return false;
+    return policy->size < sizeof(*policy) || !policy->wants_body || policy->wants_body(instance->memory, request);
+}
+
+bool erabi_policy_wants_body(struct erabi_policy_engine *engine, const struct erab_policy_request *request)
+{
+    const struct erabi_policy_chain *chain = engine->chain;
+    bool wanted = false;
+    engine->depth++;
+    for (size_t i = 0; i < chain->n && !wanted && chain->body_stages & request->stage; i++)
+        wanted = wants_body(chain->at[i], request);
+    engine->depth--;
+    return wanted;
 }

@@ -48,7 +48,7 @@ static bool packet_room(struct packet *packet, enum erab_lane_group group, struc
 
 static bool packet_take(struct packet *packet, const struct erabi_parcel *parcel)
 {
-    if (erabi_packet_add(&packet->w, &parcel->envelope) < 0)
+    if (erabi_packet_add_counted(&packet->w, &parcel->envelope) < 0) /* packet_room counts */
         return false;
     packet->n++;
     return true;

@@ -19,53 +19,6 @@ struct erabi_known *erabi_known_find(const struct erabi_known_table *table, cons
     return (struct erabi_known *)erabi_id_table_find(&table->ids, id); /* entry is the first member */
 }
 
-/* ---- short-lived telemetry, by the second of its end ---- */
-
-#define DUE_SLOTS    (sizeof(((struct erabi_known_table *)0)->due) / sizeof(struct erabi_known *))
-#define DUE_FOR_EACH 2u     /* forgotten for each one that is added */
-#define DUE_A_TICK   10000u /* and at each tick: a turn of the loop stays short */
-
-static void due_in(struct erabi_known_table *table, struct erabi_known *known, uint64_t issued_at_ms)
-{
-    if (erab_type_lane(known->type) != ERAB_LANE_TELEMETRY || known->expires_at_ms < issued_at_ms ||
-        known->expires_at_ms - issued_at_ms > ERABI_KNOWN_DUE_S * 1000)
-        return;
-    struct erabi_known **slot = &table->due[(known->expires_at_ms / 1000 + 1) % DUE_SLOTS];
-    known->due_next = *slot;
-    known->due_back = slot;
-    if (*slot)
-        (*slot)->due_back = &known->due_next;
-    *slot = known;
-}
-
-static void due_out(struct erabi_known *known)
-{
-    if (!known->due_back)
-        return;
-    *known->due_back = known->due_next;
-    if (known->due_next)
-        known->due_next->due_back = known->due_back;
-    known->due_back = NULL;
-}
-
-static void forget_due(struct erabi_known_table *table, unsigned most)
-{
-    uint64_t now_s = table->now_ms / 1000;
-    if (table->due_s + ERABI_KNOWN_DUE_S < now_s)
-        table->due_s = now_s - ERABI_KNOWN_DUE_S; /* further back a slot may hold what is still to come */
-    while (most && table->due_s <= now_s) {
-        struct erabi_known *known = table->due[table->due_s % DUE_SLOTS];
-        if (!known) {
-            table->due_s++;
-            continue;
-        }
-        most--;
-        due_out(known);
-        if (known->state != ERAB_QUEUED && known->expires_at_ms <= table->now_ms) /* else the sweep finds it */
-            erabi_known_forget(table, known);
-    }
-}
-
 struct erabi_known *erabi_known_add(struct erabi_known_table *table, const struct erab_header *header,
                                     const uint8_t hash[ERAB_HASH_SIZE])
 {
@@ -87,8 +40,6 @@ struct erabi_known *erabi_known_add(struct erabi_known_table *table, const struc
         free(known);
         return NULL;
     }
-    forget_due(table, DUE_FOR_EACH);
-    due_in(table, known, header->issued_at_ms);
     return known;
 }
 
@@ -119,7 +70,6 @@ static void discharge(struct erabi_known_table *table, const struct erabi_known 
 void erabi_known_forget(struct erabi_known_table *table, struct erabi_known *known)
 {
     discharge(table, known);
-    due_out(known);
     erabi_id_table_remove(&table->ids, &known->entry);
     free(known);
 }
@@ -256,7 +206,6 @@ static int over(struct erabi_id_entry *entry, void *user)
     if (known->state == ERAB_QUEUED || !erabi_known_over(known, sweep->now_ms)) /* QUEUED: its commit refers to it */
         return 0;
     discharge(sweep->table, known);
-    due_out(known);
     free(known);
     return 1;
 }
@@ -273,8 +222,6 @@ static int order_over(struct erabi_id_entry *entry, void *user)
 void erabi_known_tick(struct erabi_known_table *table, uint64_t now_ms)
 {
     struct sweep sweep = {table, now_ms};
-    table->now_ms = now_ms;
-    forget_due(table, DUE_A_TICK);
     erabi_id_table_sweep(&table->ids, &table->cursor, 60, over, &sweep);
     erabi_id_table_sweep(&table->orders, &table->orders_cursor, 60, order_over, &sweep);
 }

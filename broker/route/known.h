@@ -1,6 +1,6 @@
 /* The messages that this broker has accepted and that still matter: against replay, as live parents, and to
- * answer a retry with the same receipt. Receipts are not among them: one that comes again says nothing new. Loop
- * thread. */
+ * answer a retry with the same receipt. Receipts are not among them: one that comes again says nothing new; nor is
+ * telemetry, which is not answered (marks.h). Loop thread. */
 #ifndef ERABI_ROUTE_KNOWN_H
 #define ERABI_ROUTE_KNOWN_H
 
@@ -9,20 +9,16 @@
 #include "base/id_table.h"
 
 #define ERABI_KNOWN_MAX 1000000u
-/* What one party's telemetry and control messages may take of it, and all parties' together: the rest is for
- * commands, which nothing else can displace. */
+/* What one party's control messages may take of it, and all parties' together: the rest is for commands, which nothing
+ * else can displace. */
 #define ERABI_KNOWN_PARTY_MAX 400000u
 #define ERABI_KNOWN_OTHER_MAX 800000u
 
 /* Ended orders stay one hour longer, here and in the journal, for a cancel or a restore may still name them. */
 #define ERABI_KNOWN_AFTER_END_MS 3600000u
 
-/* Telemetry that lives no longer than this is forgotten within a second of its end, not by the sweep of the table. */
-#define ERABI_KNOWN_DUE_S 120u
-
 struct erabi_known {
     struct erabi_id_entry entry;
-    struct erabi_known *due_next, **due_back; /* among those that end in one second; back NULL: not there */
     uint8_t hash[ERAB_HASH_SIZE];
     uint64_t expires_at_ms; /* of the message */
     uint64_t ends_at_ms;    /* of the order; 0 for what is no order */
@@ -43,8 +39,6 @@ struct erabi_known {
 struct erabi_known_table {
     struct erabi_id_table ids;
     size_t cursor;
-    struct erabi_known *due[256]; /* short-lived telemetry by the second of its end; more than twice its longest life */
-    uint64_t due_s, now_ms;                         /* the first second not yet done; as of the last tick */
     struct erabi_id_table orders; /* the newest modification of each order that still matters */
     size_t orders_cursor;
     uint32_t *charged; /* by party index: entries that are no commands; the caller's, NULL: not counted */

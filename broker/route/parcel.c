@@ -6,11 +6,20 @@
 struct erabi_parcel *erabi_parcel_new(const struct erab_header *header, const struct erabi_envelope *envelope,
                                       const uint8_t hash[ERAB_HASH_SIZE])
 {
-    size_t size = envelope->header.size + envelope->body.size + envelope->signature.size;
-    struct erabi_parcel *parcel = malloc(sizeof(*parcel) + size);
+    return erabi_parcel_from(NULL, header, envelope, hash);
+}
+
+struct erabi_parcel *erabi_parcel_from(struct erabi_pool *pool, const struct erab_header *header,
+                                       const struct erabi_envelope *envelope, const uint8_t hash[ERAB_HASH_SIZE])
+{
+    size_t size = sizeof(struct erabi_parcel) + envelope->header.size + envelope->body.size + envelope->signature.size;
+    if (size > ERABI_PARCEL_BLOCK)
+        pool = NULL;
+    struct erabi_parcel *parcel = pool ? erabi_pool_take(pool, ERABI_PARCEL_BLOCK) : malloc(size);
     if (!parcel)
         return NULL;
     parcel->refs = 1;
+    parcel->pool = pool;
     parcel->header = *header;
     erabi_copy_bytes(parcel->hash, hash, ERAB_HASH_SIZE);
     const struct erabi_slice *from[] = {&envelope->header, &envelope->body, &envelope->signature};
@@ -36,7 +45,7 @@ void erabi_parcel_unref(struct erabi_parcel *parcel)
         return;
     assert(parcel->refs > 0);
     if (--parcel->refs == 0)
-        free(parcel);
+        erabi_pool_give(parcel->pool, parcel);
 }
 
 size_t erabi_parcel_size(const struct erabi_parcel *parcel)

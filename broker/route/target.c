@@ -89,7 +89,7 @@ void erabi_delivery_free(struct erabi_delivery *delivery)
     erabi_parcel_unref(delivery->parcel);
     wait_no_more(delivery);
     free(delivery->refusal);
-    free(delivery);
+    erabi_pool_give(delivery->pool, delivery);
 }
 
 void erabi_target_leave(struct erabi_target *target, struct erabi_deliveries *list, struct erabi_delivery *delivery,
@@ -270,12 +270,13 @@ int erabi_target_push_link(struct erabi_target *target, struct erabi_parcel *par
     bool free_of_room = how == ERABI_PUSH_RESTORED || (how == ERABI_PUSH_HELD && answered(name));
     if (!free_of_room && !make_room(target, name, size))
         return -EAGAIN;
-    struct erabi_delivery *delivery = calloc(1, sizeof(*delivery));
+    struct erabi_delivery *delivery = erabi_pool_take(target->pool, sizeof(*delivery));
     if (!delivery)
         return -ENOMEM;
+    *delivery = (struct erabi_delivery){.pool = target->pool};
     key_of(parcel->header.id, party, delivery->entry.id);
     if (answered(name) && erabi_id_table_add(&target->ids, &delivery->entry) < 0) {
-        free(delivery);
+        erabi_pool_give(delivery->pool, delivery);
         return -ENOMEM;
     }
     delivery->parcel = erabi_parcel_ref(parcel);

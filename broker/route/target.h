@@ -54,6 +54,7 @@ struct erabi_delivery {
     unsigned tries;   /* on this connection */
     bool written;     /* on any connection, or perhaps before a restart: the recipient may have it */
     bool leaving;     /* since the start it was asked about, and written */
+    struct erabi_pool *pool; /* that it came from */
     void *refusal;    /* of the gate, heap; freed with the delivery */
 };
 
@@ -96,6 +97,9 @@ struct erabi_target {
     uint32_t shed_party; /* whose it was */
     bool says;           /* its application has said what it takes (takers.c) ... */
     uint64_t takes;      /* ... and was given this: bits 1 << enum erab_type */
+    struct erabi_pool *pool; /* of its deliveries, the caller's; NULL: they are allocated */
+    struct erabi_target *turn_next; /* among the pipeline's targets that are pumped at the end of the turn */
+    bool in_turn;
     void *gone;          /* the caller's, for a target whose attachment has ended; NULL at first */
 };
 

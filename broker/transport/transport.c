@@ -84,6 +84,8 @@ void erabi_transport_clean(struct erabi_transport *t, struct erabi_connection *c
 
 static void flush(struct erabi_transport *t)
 {
+    if (t->callbacks.on_turn)
+        t->callbacks.on_turn(t->user);
     /* What becomes dirty meanwhile waits for the next turn, so that a busy link fills its packets. The list
      * stays the transport's own, for a callback in between may end any connection that is still in it. */
     struct erabi_connection *c;

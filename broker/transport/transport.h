@@ -73,6 +73,9 @@ struct erabi_transport_callbacks {
     /* A connection ended before on_open. At most 20 a second are told one by one; the others are counted
      * and told as one event a second with the detail "and N more". */
     void (*on_refused)(void *user, struct erabi_listener *listener, const struct erabi_transport_event *event);
+    /* Before what was queued in this turn of the loop is written: the place for what is better sent together. May be
+     * NULL. */
+    void (*on_turn)(void *user);
 };
 
 /* The transport copies limits and callbacks. Returns 0 or a negative errno. */

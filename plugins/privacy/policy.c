@@ -204,6 +204,18 @@ static bool look_at(void *user, const struct erab_privacy_field *field)
     return false;
 }
 
+/* Of a body that is not there (wants_body): what passes is all allowed, so there is no field to name. */
+static void look_at_categories(struct look *look)
+{
+    struct privacy *p = look->privacy;
+    uint32_t categories = look->request->body ? 0 : look->request->categories;
+    look->needs_consent |= (p->consent_for & categories) != 0;
+    look->failed = categories & ~look->allowed;
+    if (look->failed)
+        snprintf(p->said, sizeof(p->said), "a field is of a category that %s does not carry",
+                 erab_interface_name(look->request->interface));
+}
+
 static const char *purpose_of(const struct privacy *p, const struct erab_policy_request *request)
 {
     for (uint32_t i = 0; i < p->n_purposes; i++) {
@@ -259,6 +271,17 @@ static void decide_consent(struct look *look, struct erab_verdict *verdict)
     deny(p, verdict, ERAB_REASON_CONSENT_MISSING);
 }
 
+/* Only to name the field that is refused, to know whose consent is asked, and to look at the size of sums. */
+static bool wants_body(void *instance, const struct erab_policy_request *request)
+{
+    const struct privacy *p = instance;
+    if ((unsigned)request->interface >= ERAB_IF_COUNT)
+        return false;
+    uint32_t told = request->categories | ERAB_CATEGORY_BIT(request->header->category);
+    return !request->categories || told & ~p->allowed[request->interface] || told & p->consent_for ||
+           (p->group_min && request->has_members);
+}
+
 static void decide(void *instance, erab_call call, const struct erab_policy_request *request,
                    struct erab_verdict *verdict)
 {
@@ -274,7 +297,8 @@ static void decide(void *instance, erab_call call, const struct erab_policy_requ
         deny(p, verdict, ERAB_REASON_CATEGORY_REFUSED);
         return;
     }
-    if (request->body && !erab_privacy_walk(request->body, stated, p->group_min, look_at, &look)) {
+    look_at_categories(&look);
+    if (look.failed || (request->body && !erab_privacy_walk(request->body, stated, p->group_min, look_at, &look))) {
         deny(p, verdict, ERAB_REASON_CATEGORY_REFUSED);
         return;
     }
@@ -297,4 +321,5 @@ const struct erab_policy erab_policy_privacy = {
     .init = init,
     .decide = decide,
     .fini = fini,
+    .wants_body = wants_body,
 };

@@ -338,6 +338,11 @@ static void decide(void *instance, erab_call call, const struct erab_policy_requ
             remember(s, i, &o);
 }
 
+static bool wants_body(void *instance, const struct erab_policy_request *request)
+{
+    return request->header->type == ERAB_DISPATCH || request->header->type == ERAB_DEVICE_COMMAND;
+}
+
 /* After a restart: without it the first order could jump its ramp. */
 static void recall(void *instance, const struct erab_policy_request *request)
 {
@@ -373,4 +378,5 @@ const struct erab_policy erab_policy_safety = {
     .decide = decide,
     .fini = fini,
     .recall = recall,
+    .wants_body = wants_body,
 };

@@ -1,8 +1,10 @@
 #include <erab/privacy.h>
 
 #include <errno.h>
+#include <stddef.h>
 #include <string.h>
 
+#include "privacy_seen.h"
 #include "wire/limits.h"
 
 enum field_class { OPERATION, MEASURED, HOME, PERSONAL, SECURITY, SUBJECT };
@@ -90,6 +92,23 @@ enum erab_category erab_privacy_category(const ProtobufCMessageDescriptor *messa
         if (strcmp(message->fields[i].name, field) == 0)
             return category_of(class_of(table, message, i), stated);
     return ERAB_PERSONAL;
+}
+
+uint32_t erabi_privacy_seen(const struct erabi_seen *seen, enum erab_category stated, bool *has_members)
+{
+    uint32_t categories = 0;
+    *has_members = false;
+    for (size_t i = 0; i < seen->n && !seen->more; i++) {
+        const ProtobufCMessageDescriptor *d = seen->of[i].type;
+        const struct table *table = table_of(d);
+        for (uint32_t left = seen->of[i].fields; left; left &= left - 1) {
+            unsigned field = (unsigned)__builtin_ctz(left);
+            categories |= ERAB_CATEGORY_BIT(category_of(class_of(table, d, field), stated));
+            *has_members |= d == &erab__v1__telemetry_point__descriptor &&
+                            d->fields[field].quantifier_offset == offsetof(Erab__V1__TelemetryPoint, has_members);
+        }
+    }
+    return categories;
 }
 
 /* ---- going through a body ---- */

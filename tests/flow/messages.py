@@ -75,6 +75,35 @@ def telemetry_passes_without_a_receipt(s):
     assert app.receive("telemetry").header["from"] == "alder"
 
 
+def what_comes_in_one_packet_leaves_in_one(s):
+    app, alder = s.app(), s.client("alder", "r3")
+    batch = [alder.message("telemetry", "coordinator.rest", telemetry(), category=2, signed=False) for _ in range(100)]
+    sent = s.broker.tool("health")[1]["packets_out"]
+    alder.send(*batch)
+    assert [app.receive("telemetry").hash for _ in batch] == [m.hash for m in batch]
+    assert s.broker.tool("health")[1]["packets_out"] - sent < 50  # one, and what else the broker has to say
+
+
+def telemetry_that_comes_again_is_delivered_once(s):
+    app, alder = s.app(), s.client("alder", "r3")
+    first = alder.message("telemetry", "coordinator.rest", telemetry(), category=2, signed=False)
+    last = alder.message("telemetry", "coordinator.rest", telemetry(), category=2, signed=False)
+    for message in (first, first, last):
+        alder.send(message)
+    assert [app.receive("telemetry").hash for _ in range(2)] == [first.hash, last.hash]
+
+
+def another_message_under_the_id_of_telemetry_is_refused(s):
+    app, alder = s.app(), s.client("alder", "r3")
+    first = alder.message("telemetry", "coordinator.rest", telemetry(), category=2, signed=False)
+    alder.send(first)
+    app.receive("telemetry")
+    alder.send(alder.message("telemetry", "coordinator.rest", telemetry(), category=2, signed=False, id=first.id, exercise=True))
+    receipt = alder.shed_receipt()
+    assert (receipt["shed"], receipt["reason"]) == (1, "replay")
+    s.refused(alder, alder.message("opt", "coordinator.rest", opt(), id=first.id), "replay")
+
+
 def telemetry_of_one_home_is_refused_on_r3_and_counted(s):
     alder = s.client("alder", "r3")
     alder.send(alder.message("telemetry", "coordinator.rest", telemetry(), category=3, signed=False))

@@ -356,6 +356,8 @@ void router_turn(struct erabi_transport *t)
     bool more = false;
     if (t->stopping)
         return;
+    if (t->callbacks.on_turn)
+        t->callbacks.on_turn(t->user);
     drain_zap(t);
     LIST_FOREACH(l, &t->listeners, entry)
     {

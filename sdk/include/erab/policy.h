@@ -60,6 +60,11 @@ struct erab_policy_request {
     const char *act;    /* "join" */
     const char *object; /* what it is about: a party, an interface, a link as "alder r3 coordinator"; or "" */
     const char *by;     /* the operator whose signed statement it is; "": whoever may use the socket */
+    /* What is known of a body that is not there because nobody wanted it (wants_body): the categories of its fields
+     * (ERAB_CATEGORY_BIT of <erab/privacy.h>), sums believed, and whether some field `members` says how large a sum is.
+     * 0: nothing is known. */
+    uint32_t categories;
+    bool has_members;
 };
 
 struct erab_verdict {
@@ -96,6 +101,10 @@ struct erab_policy {
      * links as INGRESS had shown them, body included where needed. No vote. For policies with INGRESS in the broker;
      * never in erab-runner. NULL, or not there in a shorter struct: what it remembered ends with the process. */
     void (*recall)(void *instance, const struct erab_policy_request *request);
+    /* With ERAB_NEEDS_BODY: does it want the body of this message? `request` is as decide() would have it, with body
+     * NULL. The host unpacks a body only when some policy says yes; decide() has it when it was unpacked, else NULL, so a
+     * policy that said no must be able to vote without. No vote. NULL, or not there in a shorter struct: always. */
+    bool (*wants_body)(void *instance, const struct erab_policy_request *request);
 };
 
 #ifdef __cplusplus

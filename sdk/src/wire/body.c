@@ -118,14 +118,26 @@ static int refuse(enum erab_reason *reason, enum erab_reason why)
     return 1;
 }
 
-int erab_body_unpack(enum erab_type type, struct erab_bytes body, ProtobufCMessage **out,
-                     enum erab_reason *reason)
+int erabi_body_scan(enum erab_type type, struct erabi_slice body, struct erabi_seen *seen, enum erab_reason *reason)
 {
     const ProtobufCMessageDescriptor *descriptor = erab_body_descriptor(type);
     if (!descriptor)
         return refuse(reason, ERAB_REASON_UNKNOWN_TYPE);
-    if (erabi_prescan(descriptor, erabi_slice(body.data, body.size), reason) < 0)
-        return 1;
+    return erabi_prescan(descriptor, body, seen, reason) < 0 ? 1 : 0;
+}
+
+int erab_body_unpack(enum erab_type type, struct erab_bytes body, ProtobufCMessage **out,
+                     enum erab_reason *reason)
+{
+    struct erabi_slice bytes = erabi_slice(body.data, body.size);
+    int r = erabi_body_scan(type, bytes, NULL, reason);
+    return r ? r : erabi_body_unpack_scanned(type, bytes, out, reason);
+}
+
+int erabi_body_unpack_scanned(enum erab_type type, struct erabi_slice body, ProtobufCMessage **out,
+                              enum erab_reason *reason)
+{
+    const ProtobufCMessageDescriptor *descriptor = erab_body_descriptor(type);
     struct arena arena = {0};
     if (!add_chunk(&arena, descriptor->sizeof_message + 256 + 2 * body.size))
         return -ENOMEM;

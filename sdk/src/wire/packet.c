@@ -84,12 +84,17 @@ static bool is_full(const struct erabi_writer *w)
 
 int erabi_packet_add(struct erabi_writer *w, const struct erabi_envelope *e)
 {
+    return is_full(w) ? -ENOSPC : erabi_packet_add_counted(w, e);
+}
+
+int erabi_packet_add_counted(struct erabi_writer *w, const struct erabi_envelope *e)
+{
     size_t inner = 1 + erabi_varint_size(e->header.size) + e->header.size;
     inner += 1 + erabi_varint_size(e->body.size) + e->body.size;
     if (e->signature.size)
         inner += 1 + erabi_varint_size(e->signature.size) + e->signature.size;
     size_t whole = 1 + erabi_varint_size(inner) + inner;
-    if (w->bad || whole > w->size - w->used || w->used + whole > ERAB_PACKET_MAX || is_full(w))
+    if (w->bad || whole > w->size - w->used || w->used + whole > ERAB_PACKET_MAX)
         return -ENOSPC;
     erabi_write_u8(w, 2 << 3 | ERABI_PB_LENGTH);
     erabi_write_varint(w, inner);

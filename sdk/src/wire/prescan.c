@@ -12,15 +12,20 @@ struct level {
     struct erabi_reader rest;
     const struct erabi_limit *limits;
     size_t n_limits;
-    uint16_t count[ERABI_PRESCAN_FIELDS_PER_TYPE]; /* by index of the field in the descriptor */
+    uint32_t fields; /* that are there: bits by their index */
+    unsigned next;   /* index of the field that usually follows */
+    uint16_t count[ERABI_PRESCAN_FIELDS_PER_TYPE]; /* by index of the field in the descriptor; of those in `fields` */
 };
 
 struct scan {
     struct level stack[ERABI_PRESCAN_DEPTH];
     size_t depth;
     size_t fields;
+    struct erabi_seen *seen; /* or NULL */
     enum erab_reason reason;
 };
+
+_Static_assert(ERABI_PRESCAN_FIELDS_PER_TYPE <= 32, "a bit for each");
 
 static bool refuse(struct scan *s, enum erab_reason why)
 {
@@ -34,8 +39,12 @@ static bool enter(struct scan *s, const ProtobufCMessageDescriptor *type, struct
         return refuse(s, ERAB_REASON_TOO_LARGE);
     assert(type->n_fields <= ERABI_PRESCAN_FIELDS_PER_TYPE);
     struct level *l = &s->stack[s->depth++];
-    *l = (struct level){.type = type, .rest = erabi_reader(bytes.data, bytes.size)};
-    l->limits = erabi_limits_of(type, &l->n_limits);
+    if (l->type != type) /* of many alike, one after the other, once */
+        l->limits = erabi_limits_of(type, &l->n_limits);
+    l->type = type;
+    l->rest = erabi_reader(bytes.data, bytes.size);
+    l->fields = 0;
+    l->next = 0;
     return true;
 }
 
@@ -47,20 +56,37 @@ static const struct erabi_limit *limit_of(const struct level *l, uint32_t field)
     return NULL;
 }
 
+static void note(struct erabi_seen *seen, const struct level *l)
+{
+    size_t i = 0;
+    while (i < seen->n && seen->of[i].type != l->type)
+        i++;
+    if (i == ERABI_SEEN_TYPES) {
+        seen->more = true;
+        return;
+    }
+    if (i == seen->n)
+        seen->of[seen->n++] = (struct erabi_seen_type){.type = l->type};
+    seen->of[i].fields |= l->fields;
+}
+
 /* At the end of a message: is everything there that must be? */
 static bool leave(struct scan *s)
 {
     const struct level *l = &s->stack[s->depth - 1];
     for (unsigned i = 0; i < l->type->n_fields; i++) {
         const ProtobufCFieldDescriptor *field = &l->type->fields[i];
-        if (field->label == PROTOBUF_C_LABEL_REQUIRED && l->count[i] == 0)
+        unsigned n = l->fields >> i & 1 ? l->count[i] : 0;
+        if (field->label == PROTOBUF_C_LABEL_REQUIRED && n == 0)
             return refuse(s, ERAB_REASON_MALFORMED);
         if (field->label == PROTOBUF_C_LABEL_REPEATED) {
             const struct erabi_limit *limit = limit_of(l, field->id);
-            if (limit && l->count[i] < limit->min)
+            if (limit && n < limit->min)
                 return refuse(s, ERAB_REASON_MALFORMED);
         }
     }
+    if (s->seen)
+        note(s->seen, l);
     s->depth--;
     return true;
 }
@@ -165,7 +191,10 @@ static bool scan_block(struct scan *s, const struct level *l, const ProtobufCFie
 /* Counts an occurrence; false for a second one of what may stand once, and for one over the limit. */
 static bool count(struct scan *s, struct level *l, const ProtobufCFieldDescriptor *field)
 {
-    uint16_t *n = &l->count[field - l->type->fields];
+    unsigned i = (unsigned)(field - l->type->fields);
+    uint16_t *n = &l->count[i];
+    if (!(l->fields >> i & 1))
+        *n = 0;
     if (++s->fields > ERABI_PRESCAN_FIELDS)
         return refuse(s, ERAB_REASON_TOO_LARGE);
     if (field->label != PROTOBUF_C_LABEL_REPEATED) {
@@ -177,7 +206,17 @@ static bool count(struct scan *s, struct level *l, const ProtobufCFieldDescripto
             return refuse(s, ERAB_REASON_TOO_LARGE);
     }
     (*n)++;
+    l->fields |= 1u << i;
+    l->next = field->label == PROTOBUF_C_LABEL_REPEATED ? i : i + 1;
     return true;
+}
+
+/* Fields mostly come in the order of their numbers. */
+static const ProtobufCFieldDescriptor *field_of(const struct level *l, unsigned number)
+{
+    if (l->next < l->type->n_fields && l->type->fields[l->next].id == number)
+        return &l->type->fields[l->next];
+    return protobuf_c_message_descriptor_get_field(l->type, number);
 }
 
 static bool scan_field(struct scan *s)
@@ -186,8 +225,7 @@ static bool scan_field(struct scan *s)
     uint64_t tag = erabi_read_varint(&l->rest);
     if (l->rest.bad || tag > UINT32_MAX)
         return refuse(s, ERAB_REASON_MALFORMED);
-    const ProtobufCFieldDescriptor *field =
-        protobuf_c_message_descriptor_get_field(l->type, (unsigned)(tag >> 3));
+    const ProtobufCFieldDescriptor *field = field_of(l, (unsigned)(tag >> 3));
     /* Groups, packed repeats and alternatives are not part of this format. */
     if (!field || (tag & 7) != wire_of(field->type) || (field->flags & PROTOBUF_C_FIELD_FLAG_ONEOF))
         return refuse(s, ERAB_REASON_MALFORMED);
@@ -210,11 +248,17 @@ static bool scan_field(struct scan *s)
     return (tag & 7) != ERABI_PB_LENGTH || scan_block(s, l, field, bytes);
 }
 
-int erabi_prescan(const ProtobufCMessageDescriptor *type, struct erabi_slice bytes, enum erab_reason *reason)
+int erabi_prescan(const ProtobufCMessageDescriptor *type, struct erabi_slice bytes, struct erabi_seen *seen,
+                  enum erab_reason *reason)
 {
     struct scan s;
     s.depth = 0;
+    for (unsigned i = 0; i < ERABI_PRESCAN_DEPTH; i++)
+        s.stack[i].type = NULL;
     s.fields = 0;
+    s.seen = seen;
+    if (seen)
+        *seen = (struct erabi_seen){0};
     if (bytes.size > ERAB_BODY_MAX) {
         *reason = ERAB_REASON_TOO_LARGE;
         return -EBADMSG;

@@ -26,6 +26,8 @@ int erabi_packet_read(struct erabi_slice packet, enum erab_lane_group *group,
  * holds ERABI_ENVELOPES_MAX already. */
 int erabi_packet_begin(struct erabi_writer *w, enum erab_lane_group group);
 int erabi_packet_add(struct erabi_writer *w, const struct erabi_envelope *envelope);
+/* The same for a caller who counts, and adds no more than ERABI_ENVELOPES_MAX: it does not look through the packet. */
+int erabi_packet_add_counted(struct erabi_writer *w, const struct erabi_envelope *envelope);
 
 /* 0, or -EBADMSG with *reason MALFORMED, UNKNOWN_TYPE or TOO_LARGE. Checks sizes, ids, enumerations and texts;
  * not times. Unknown header fields are refused. */
@@ -41,8 +43,25 @@ void erabi_envelope_sign(struct erabi_slice header, struct erabi_slice body,
 bool erabi_envelope_verify(struct erabi_slice header, struct erabi_slice body, struct erabi_slice signature,
                            const uint8_t key[ERAB_KEY_SIZE]);
 
+/* Which fields stand in a body, by the types of its messages: bits of the fields' places in their descriptors. */
+#define ERABI_SEEN_TYPES 4
+struct erabi_seen {
+    size_t n;
+    struct erabi_seen_type {
+        const ProtobufCMessageDescriptor *type;
+        uint32_t fields;
+    } of[ERABI_SEEN_TYPES];
+    bool more; /* it has messages of more types than are listed */
+};
+
 /* The pre-scan of a body, before protobuf-c sees it; what erab_body_unpack runs first. Iterative. 0 or
- * -EBADMSG with *reason MALFORMED or TOO_LARGE. */
-int erabi_prescan(const ProtobufCMessageDescriptor *type, struct erabi_slice bytes, enum erab_reason *reason);
+ * -EBADMSG with *reason MALFORMED or TOO_LARGE. `seen` (may be NULL) is filled when it is 0. */
+int erabi_prescan(const ProtobufCMessageDescriptor *type, struct erabi_slice bytes, struct erabi_seen *seen,
+                  enum erab_reason *reason);
+/* The two halves of erab_body_unpack: 0, or 1 with *reason; and, for what the first half took, 0, 1 with *reason (more
+ * memory than a body may take; never of telemetry and states of devices) or -ENOMEM. */
+int erabi_body_scan(enum erab_type type, struct erabi_slice body, struct erabi_seen *seen, enum erab_reason *reason);
+int erabi_body_unpack_scanned(enum erab_type type, struct erabi_slice body, ProtobufCMessage **out,
+                              enum erab_reason *reason);
 
 #endif

@@ -14,6 +14,7 @@
 #include "one_policy.h"
 #include "plugins.h"
 #include "policy/judge.h"
+#include "privacy_seen.h"
 
 /* ---- safety ---- */
 
@@ -316,6 +317,84 @@ static void what_cannot_be_masked_is_not_to_be_sent(void **state)
 
 #define T(f) cmocka_unit_test_teardown(f, drop)
 
+/* ---- what the pre-scan saw, in place of the body ---- */
+
+static struct erab_policy_request as_scanned(const struct ask *a, const struct erab_header *header,
+                                             const ProtobufCMessage *body)
+{
+    static uint8_t bytes[ERAB_BODY_MAX];
+    struct erab_policy_request request = {.size = sizeof(request), .stage = ERAB_STAGE_INGRESS, .from = "alder",
+                                          .to = "battery-1", .interface = a->interface, .header = header};
+    struct erabi_seen seen;
+    enum erab_reason why;
+    size_t n = protobuf_c_message_pack(body, bytes);
+    assert_int_equal(erabi_body_scan(a->type, erabi_slice(bytes, n), &seen, &why), 0);
+    request.categories = erabi_privacy_seen(&seen, header->category, &request.has_members);
+    return request;
+}
+
+/* The vote by what was seen is the one by the body; what it is about is only known from the body, which is asked for. */
+static bool votes_alike(struct ask a, const ProtobufCMessage *body)
+{
+    struct erab_header header = {.type = a.type, .category = a.category};
+    struct erab_policy_request request = as_scanned(&a, &header, body);
+    enum erab_vote vote = ask_about(a, body);
+    bool wanted = policy->wants_body(instance, &request);
+    struct erab_verdict seen = {.size = sizeof(seen), .section = "", .detail = ""};
+    policy->decide(instance, 1, &request, &seen);
+    assert_true(wanted || (seen.vote == vote && seen.reason == verdict.reason));
+    return wanted;
+}
+
+static unsigned all_votes(void)
+{
+    unsigned wanted = 0;
+    for (unsigned i = ERAB_IF_NONE; i <= ERAB_IF_COUNT; i++)
+        for (unsigned c = ERAB_OPERATION; c <= ERAB_SECURITY; c++) {
+            struct ask a = {.interface = (enum erab_interface)i, .category = (enum erab_category)c};
+            a.type = ERAB_TELEMETRY;
+            wanted += votes_alike(a, values_of("home-7", -1));
+            wanted += votes_alike(a, values_of("home-7", 4));
+            a.type = ERAB_REGISTRATION;
+            wanted += votes_alike(a, registration(NULL));
+            wanted += votes_alike(a, registration("S1"));
+        }
+    return wanted;
+}
+
+static void what_was_scanned_gives_the_vote_that_the_body_gives(void **state)
+{
+    static const char *const options[] = {"", "group_min_members:10", "consent_for=sensor-home;sensor-group",
+                                          "r4=operation|r5=|r3=sensor-home;operation"};
+    for (size_t i = 0; i < sizeof(options) / sizeof(options[0]); i++) {
+        make(&erab_policy_privacy, options[i]);
+        assert_in_range(all_votes(), 1, 4 * 5 * (ERAB_IF_COUNT + 1) - 1); /* some are wanted, not all */
+        drop(NULL);
+    }
+}
+
+static void the_body_of_usual_telemetry_is_not_wanted(void **state)
+{
+    struct ask a = {.type = ERAB_TELEMETRY, .interface = ERAB_IF_R4, .category = ERAB_SENSOR_HOME};
+    make(&erab_policy_privacy, "");
+    assert_false(votes_alike(a, values_of("home-7", -1)));
+    a.interface = ERAB_IF_R3;
+    assert_true(votes_alike(a, values_of("home-7", -1))); /* the field is named */
+}
+
+/* A host that shows no body all the same: nothing passes for want of it. */
+static void without_a_body_that_is_wanted_nothing_forbidden_passes(void **state)
+{
+    make(&erab_policy_privacy, "");
+    struct ask a = {.type = ERAB_REGISTRATION, .interface = ERAB_IF_R3, .category = ERAB_OPERATION};
+    struct erab_header header = {.type = a.type, .category = a.category};
+    struct erab_policy_request request = as_scanned(&a, &header, registration("S1"));
+    verdict = (struct erab_verdict){.size = sizeof(verdict), .section = "", .detail = ""};
+    policy->decide(instance, 1, &request, &verdict);
+    assert_int_equal(verdict.vote, ERAB_DENY);
+    assert_int_equal(verdict.reason, ERAB_REASON_CATEGORY_REFUSED);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -333,6 +412,9 @@ int main(void)
         T(an_interface_carries_what_the_options_say),
         T(a_sum_of_few_homes_is_a_home),
         T(without_consent_for_recipient_and_purpose_nothing_passes),
+        T(what_was_scanned_gives_the_vote_that_the_body_gives),
+        T(the_body_of_usual_telemetry_is_not_wanted),
+        T(without_a_body_that_is_wanted_nothing_forbidden_passes),
         T(every_field_of_every_body_is_in_the_table),
         T(a_walk_sees_what_is_there_and_nothing_else),
         T(what_is_masked_passes),

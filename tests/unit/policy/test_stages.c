@@ -62,6 +62,17 @@ static const struct erab_policy cached = {.size = sizeof(cached), .abi_minor = 1
 static const struct erab_policy reader = {.size = sizeof(reader), .abi_minor = 1, .name = "reader",
                                           .stages = ERAB_STAGE_INGRESS, .needs = ERAB_NEEDS_BODY,
                                           .decide = decide1, .recall = recall1};
+static bool wants_telemetry(void *instance, const struct erab_policy_request *request)
+{
+    return request->header->type == ERAB_TELEMETRY;
+}
+
+static const struct erab_policy choosy = {.size = sizeof(choosy), .abi_minor = 1, .name = "choosy",
+                                          .stages = ERAB_STAGE_INGRESS, .needs = ERAB_NEEDS_BODY,
+                                          .decide = decide1, .wants_body = wants_telemetry};
+static const struct erab_policy before = {.size = offsetof(struct erab_policy, wants_body), .abi_minor = 1,
+                                          .name = "before", .stages = ERAB_STAGE_INGRESS, .needs = ERAB_NEEDS_BODY,
+                                          .decide = decide1, .recall = recall1, .wants_body = wants_telemetry};
 static const struct erab_policy shorter = {.size = offsetof(struct erab_policy, recall), .abi_minor = 1,
                                            .name = "shorter", .stages = ERAB_STAGE_INGRESS, .decide = decide1,
                                            .recall = recall1};
@@ -199,12 +210,40 @@ static void who_judges_what_comes_in_is_told_what_came_before(void **state)
     assert_int_equal(asked[0] + asked[1], 0);
 }
 
+static bool wanted(uint32_t stage, enum erab_type type)
+{
+    struct erab_policy_request request = request_at(stage);
+    header.type = type;
+    return erabi_policy_wants_body(&engine, &request);
+}
+
+static void a_body_is_wanted_by_who_needs_it_at_that_stage(void **state)
+{
+    use(&all, &egress);
+    assert_false(wanted(ERAB_STAGE_INGRESS, ERAB_TELEMETRY));
+    use(&all, &reader);
+    assert_true(wanted(ERAB_STAGE_INGRESS, ERAB_TELEMETRY));
+    assert_false(wanted(ERAB_STAGE_EGRESS, ERAB_TELEMETRY));
+    use(&all, &choosy);
+    assert_true(wanted(ERAB_STAGE_INGRESS, ERAB_TELEMETRY));
+    assert_false(wanted(ERAB_STAGE_INGRESS, ERAB_DEVICE_STATE));
+    use(&before, NULL);
+    assert_true(wanted(ERAB_STAGE_INGRESS, ERAB_DEVICE_STATE));
+    struct erab_policy_request request = request_at(ERAB_STAGE_INGRESS);
+    erabi_policy_recall(&engine, &request);
+    assert_int_equal(recalled[1], 1); /* it is as long as it was when recall was its last */
+    use(&all, &reader);
+    engine.chain->at[1]->types = UINT64_C(1) << ERAB_DISPATCH;
+    assert_false(wanted(ERAB_STAGE_INGRESS, ERAB_TELEMETRY));
+}
+
 #define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         T(silence_is_no_denial),
+        T(a_body_is_wanted_by_who_needs_it_at_that_stage),
         T(the_first_deny_names_itself),
         T(a_vote_that_would_come_later_is_a_deny),
         T(a_policy_is_asked_at_its_own_stages_only),

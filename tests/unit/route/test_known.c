@@ -237,37 +237,12 @@ static void one_partys_telemetry_does_not_take_all_marks(void **state)
     erabi_known_charge(&table, known, 1);
     assert_int_equal(charged[1], 1);
     charged[1] = ERABI_KNOWN_PARTY_MAX;
-    assert_false(erabi_known_room(&table, ERAB_LANE_TELEMETRY, 1));
-    assert_true(erabi_known_room(&table, ERAB_LANE_TELEMETRY, 0));
+    assert_false(erabi_known_room(&table, ERAB_LANE_CONTROL, 1));
+    assert_true(erabi_known_room(&table, ERAB_LANE_CONTROL, 0));
     assert_true(erabi_known_room(&table, ERAB_LANE_COMMAND, 1));
     charged[1] = 1;
     erabi_known_forget(&table, known);
     assert_int_equal(charged[1] + table.others, 0);
-    erabi_known_deinit(&table);
-}
-
-/* Measured values come by the ten thousand a second: their marks may not wait for the sweep of the whole table. */
-static void short_lived_telemetry_is_forgotten_as_soon_as_it_is_over(void **state)
-{
-    struct erabi_known_table table = {0};
-    uint8_t hash[ERAB_HASH_SIZE] = {7};
-    struct erabi_known *last = NULL;
-    for (unsigned i = 0; i < 2000; i++) {
-        struct erab_header header = order(ERAB_TELEMETRY, 1);
-        header.issued_at_ms = NOW;
-        header.expires_at_ms = NOW + (i < 1000 ? 1000 : 90000);
-        header.id[0] = (uint8_t)i;
-        header.id[1] = (uint8_t)(i >> 8);
-        last = erabi_known_add(&table, &header, hash);
-        last->state = i == 0 ? ERAB_QUEUED : ERAB_ACCEPTED;
-    }
-    erabi_known_tick(&table, NOW + 999);
-    assert_int_equal(table.ids.n, 2000);
-    erabi_known_tick(&table, NOW + 2000);
-    assert_int_equal(table.ids.n, 1001); /* with the one that something still refers to */
-    erabi_known_forget(&table, last);
-    erabi_known_tick(&table, NOW + 400000); /* the clock was set */
-    assert_int_equal(table.ids.n, 1);
     erabi_known_deinit(&table);
 }
 
@@ -288,7 +263,6 @@ int main(void)
         cmocka_unit_test(a_lower_version_is_superseded_when_it_comes),
         cmocka_unit_test(orders_that_are_over_are_forgotten),
         cmocka_unit_test(one_partys_telemetry_does_not_take_all_marks),
-        cmocka_unit_test(short_lived_telemetry_is_forgotten_as_soon_as_it_is_over),
         cmocka_unit_test(its_own_order_is_a_parent_for_a_cancel_only),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

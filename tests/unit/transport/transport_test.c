@@ -30,7 +30,7 @@ struct fixture {
     unsigned put_off; /* handshakes to put off first */
     unsigned keys_seen, opened, closed, refused, packets, drained, refused_events;
     bool cut_on_open, stop_on_key;
-    bool echo, cut_on_packet, in_cut;
+    bool echo, cut_on_packet, in_cut, echo_at_turn, to_echo;
     struct erabi_connection *accepted, *dialled, *all[8]; /* all: accepted, as far as there is room */
     enum erab_reason close_reason, refuse_reason;
     char refuse_detail[64];
@@ -86,9 +86,19 @@ static void on_packet(void *user, struct erabi_connection *c, const uint8_t *pac
         f->in_cut = true;
         erabi_connection_cut(c, ERAB_REASON_BREAKER_OPEN);
         f->in_cut = false;
+    } else if (f->echo_at_turn && c == f->accepted) {
+        f->to_echo = true;
     } else if (f->echo && c == f->accepted) {
         erabi_connection_send(c, packet, size);
     }
+}
+
+static void on_turn(void *user)
+{
+    struct fixture *f = user;
+    if (f->to_echo && f->accepted)
+        erabi_connection_send(f->accepted, f->last, f->last_size);
+    f->to_echo = false;
 }
 
 static void on_drained(void *user, struct erabi_connection *c)
@@ -142,7 +152,7 @@ static void on_guard(uv_timer_t *timer)
 static void start(struct fixture *f, const struct erabi_transport_limits *limits, const char *endpoint)
 {
     static const struct erabi_transport_callbacks callbacks = {on_key,     on_open,  on_packet,
-                                                               on_drained, on_close, on_refused};
+                                                               on_drained, on_close, on_refused, on_turn};
     assert_int_equal(erabi_transport_new(&f->transport, &f->loop, limits, &callbacks, f), 0);
     assert_int_equal(erabi_transport_listen(f->transport, &f->listener, endpoint, f->keys.server_secret, f),
                      0);
@@ -244,6 +254,14 @@ static void echo_with_libzmq(struct fixture *f, size_t size)
 static void libzmq_client_is_echoed_over_tcp(void **state)
 {
     struct fixture *f = *state;
+    start(f, NULL, "tcp://127.0.0.1:0");
+    echo_with_libzmq(f, 200);
+}
+
+static void what_is_sent_at_the_end_of_a_turn_is_written(void **state)
+{
+    struct fixture *f = *state;
+    f->echo_at_turn = true;
     start(f, NULL, "tcp://127.0.0.1:0");
     echo_with_libzmq(f, 200);
 }
@@ -808,6 +826,7 @@ int main(void)
 {
     static const struct CMUnitTest tests[] = {
         T(libzmq_client_is_echoed_over_tcp),
+        T(what_is_sent_at_the_end_of_a_turn_is_written),
         T(libzmq_client_is_echoed_over_ipv6),
         T(libzmq_client_is_echoed_with_the_largest_packet),
         T(libzmq_client_is_echoed_over_ipc_with_mode_0600),

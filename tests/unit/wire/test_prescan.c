@@ -17,11 +17,12 @@
 #include "probe.pb-c.h"
 
 static enum erab_reason why;
+static struct erabi_seen seen;
 
 static int scan_as(const ProtobufCMessageDescriptor *type, const void *bytes, size_t n)
 {
     why = ERAB_REASON_NONE;
-    return erabi_prescan(type, erabi_slice(bytes, n), &why);
+    return erabi_prescan(type, erabi_slice(bytes, n), &seen, &why);
 }
 
 #define SCAN(text) scan_as(&probe__node__descriptor, text, sizeof(text) - 1)
@@ -272,6 +273,20 @@ static void an_id_of_the_wrong_length_is_refused(void **state)
     assert_int_equal(scan_as(erab_body_descriptor(ERAB_RECEIPT), receipt + 3, sizeof(receipt) - 3), 0);
 }
 
+static void the_fields_that_are_there_are_told(void **state)
+{
+    assert_int_equal(scan_as(&erab__v1__telemetry__descriptor, "\x0a\x0e\x0a\x01r\x10\x01\x18\x05\x21\0\0\0\0\0\0\0", 16), -EBADMSG);
+    assert_int_equal(scan_as(&erab__v1__telemetry__descriptor,
+                             "\x0a\x10\x0a\x01r\x10\x01\x18\x05\x21\0\0\0\0\0\0\0\0" "\x0a\x12\x0a\x01r\x10\x01\x18\x05\x21\0\0\0\0\0\0\0\0\x30\x02",
+                             38), 0);
+    assert_int_equal(seen.n, 2);
+    assert_false(seen.more);
+    assert_ptr_equal(seen.of[0].type, &erab__v1__telemetry_point__descriptor);
+    assert_int_equal(seen.of[0].fields, 0x2f); /* all but the quality: of both points together */
+    assert_ptr_equal(seen.of[1].type, &erab__v1__telemetry__descriptor);
+    assert_int_equal(seen.of[1].fields, 1);
+}
+
 static void random_bytes_never_read_outside(void **state)
 {
     for (unsigned i = 0; i < 20000; i++) {
@@ -320,6 +335,7 @@ int main(void)
         T(a_body_over_the_size_limit_is_refused),
         T(telemetry_without_a_point_is_refused),
         T(an_id_of_the_wrong_length_is_refused),
+        T(the_fields_that_are_there_are_told),
         T(random_bytes_never_read_outside),
     };
     if (sodium_init() < 0)
