@@ -160,7 +160,7 @@ def a_backup_is_made_while_it_runs_and_refused_as_it_is(s):
 
 def logs_that_cannot_be_believed_are_not_taken(s):
     """Each of these would have forgotten the revocation without a word."""
-    kept, _ = what_happens_after_the_copy(s)
+    kept, _ = after_the_copy(s)
     put_back(s, kept, files(s)[:2])
     log = s.broker.config["audit"]
     with open(log, encoding="utf-8") as file:
@@ -176,7 +176,7 @@ def logs_that_cannot_be_believed_are_not_taken(s):
 
 
 def a_torn_log_and_the_one_after_it_are_taken_together(s):
-    kept, _ = what_happens_after_the_copy(s)
+    kept, _ = after_the_copy(s)
     log = s.broker.config["audit"]
     older = os.path.join(s.folder, "older.jsonl")
     os.rename(log, older)
