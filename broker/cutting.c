@@ -20,7 +20,9 @@ static void cut_outlet(struct erabi_broker *broker, const struct erabi_link *lin
                        const struct erabi_registry_party *const ends[2], const struct erabi_registry_party *end)
 {
     struct erabi_target *target =
-        end ? broker->pipeline.outlets[end->index * ERAB_IF_COUNT + (unsigned)link->interface] : NULL;
+        end && end != erabi_registry_owner(broker->registry)
+            ? erabi_pipeline_target(&broker->pipeline, end->index, link->interface, ERAB_BREAKER_NOTICE)
+            : NULL;
     if (!target || (!target->connection[ERAB_LANES_COMMAND] && !target->connection[ERAB_LANES_TELEMETRY]) ||
         !serves(target, link->interface, ends) ||
         !erabi_breakers_all_open(&broker->pipeline, target->attachment, target->interface))
