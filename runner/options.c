@@ -19,11 +19,13 @@ struct asked {
 /* One line a fault, for who knows the lines of the configuration. */
 static void print_fault(void *user, const struct erabi_option_fault *fault)
 {
-    char text[400];
+    char text[400], option[64]; /* a module may put any bytes there, and they are a refusal all the same */
     (void)user;
-    erabi_copy_text(text, sizeof text, fault->text);
+    snprintf(text, sizeof text, "%s", fault->text);
+    snprintf(option, sizeof option, "%s", fault->option);
     erabi_plain_text(text, strlen(text));
-    json_t *line = json_pack("{s:s, s:b, s:I, s:s}", "option", fault->option, "is_name", fault->is_name, "item",
+    erabi_plain_text(option, strlen(option));
+    json_t *line = json_pack("{s:s, s:b, s:I, s:s}", "option", option, "is_name", fault->is_name, "item",
                              (json_int_t)fault->item, "text", text);
     char *out = line ? json_dumps(line, JSON_COMPACT) : NULL;
     if (out)
