@@ -1,6 +1,5 @@
-/* 1,000 cuts while 1,000 live peers talk, leave and return: none wrong, none missed, and nothing of a link is processed
- * after its audit line. A whole broker runs in a thread of its own; the peers are stock libzmq. The times are printed,
- * not judged. Arguments: PROFILE [PEERS [CUTS]]. */
+/* 1,000 cuts while 1,000 live peers talk, leave and return: none wrong, none missed, nothing of a link processed after its
+ * audit line. A whole broker in a thread; the peers are stock libzmq. Times are not judged. PROFILE [PEERS [CUTS]]. */
 #include <inttypes.h>
 #include <pthread.h>
 #include <signal.h>
@@ -48,7 +47,7 @@ static struct {
     unsigned away[AWAY_MAX], n_away;
     uint64_t *times_ns, *cpu_ns;
     atomic_uint done;
-} t;
+} t = {.random = 1};
 
 static unsigned chance(unsigned n)
 {
@@ -457,7 +456,6 @@ int main(int argc, char **argv)
     snprintf(t.folder, sizeof(t.folder), "/tmp/erab-churn-XXXXXX");
     t.peers = calloc(t.n, sizeof(*t.peers));
     t.times_ns = calloc(cuts + 4096, sizeof(uint64_t));
-    t.random = 1;
     t.cpu_ns = calloc(cuts + 4096, sizeof(uint64_t));
     signal(SIGPIPE, SIG_IGN); /* as every host of the broker does (broker.h): peers go while they are written to */
     if (sodium_init() < 0 || !t.peers || !t.times_ns || !t.cpu_ns || !mkdtemp(t.folder))
