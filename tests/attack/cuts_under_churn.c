@@ -3,7 +3,6 @@
  * not judged. Arguments: PROFILE [PEERS [CUTS]]. */
 #include <inttypes.h>
 #include <pthread.h>
-#include <signal.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -450,9 +449,8 @@ static unsigned fitting(unsigned wanted)
 
 int main(int argc, char **argv)
 {
-    if (argc < 2)
+    if (argc < 2 || signal(SIGPIPE, SIG_IGN) == SIG_ERR) /* as every host of the library */
         return 2;
-    signal(SIGPIPE, SIG_IGN); /* as every host of the library does: a peer may be gone while it is written to */
     t.n = fitting(argc > 2 ? (unsigned)atoi(argv[2]) : 1000);
     unsigned cuts = argc > 3 ? (unsigned)atoi(argv[3]) : 1000;
     snprintf(t.folder, sizeof(t.folder), "/tmp/erab-churn-XXXXXX");
