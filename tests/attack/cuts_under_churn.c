@@ -451,7 +451,6 @@ int main(int argc, char **argv)
     t.peers = calloc(t.n, sizeof(*t.peers));
     t.times_ns = calloc(cuts + 4096, sizeof(uint64_t));
     t.cpu_ns = calloc(cuts + 4096, sizeof(uint64_t));
-    signal(SIGPIPE, SIG_IGN); /* as every host of the broker does (broker.h): peers go while they are written to */
     if (sodium_init() < 0 || !t.peers || !t.times_ns || !t.cpu_ns || !mkdtemp(t.folder))
         return 1;
     for (unsigned i = 0; i < t.n; i++) {
