@@ -2,14 +2,13 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <libgen.h>
-#include <limits.h>
 #include <string.h>
 #include <unistd.h>
 
 #include <sodium.h>
 
 #include "base/cleanup.h"
+#include "private_file.h"
 
 #define MAGIC "erab.v1.journal-head" /* with its NUL */
 #define PLACE 4096                   /* a page each: a torn write reaches one of them */
@@ -80,15 +79,6 @@ void erabi_journal_head_drop(struct erabi_journal_head *head, enum erabi_journal
 
 /* ---- the file ---- */
 
-static int sync_folder(const char *path)
-{
-    char copy[PATH_MAX];
-    if (!erabi_copy_text(copy, sizeof(copy), path))
-        return -ENAMETOOLONG;
-    _close_ int fd = open(dirname(copy), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    return fd < 0 || fsync(fd) < 0 ? -errno : 0;
-}
-
 static int write_place(int fd, int place, const uint8_t *bytes, size_t size)
 {
     for (size_t used = 0; used < size;) {
@@ -146,8 +136,10 @@ int erabi_journal_head_open(struct erabi_journal_head_file *file, const char *pa
     for (int place = (int)(size / PLACE); r == 0 && place < 2; place++) /* its room is taken now: later no disk is too full for it */
         r = write_place(file->fd, place, nothing, sizeof(nothing));
     if (r == 0 && size < 2 * PLACE)
-        r = fsync(file->fd) < 0 ? -errno : sync_folder(path);
+        r = fsync(file->fd) < 0 ? -errno : erabi_sync_folder(path);
     int newest = r < 0 ? r : read_places(file->fd, &head);
+    if (newest < 0 && newest != -EBADMSG) /* which one is the newer is not known: that one must stay */
+        r = newest;
     if (newest == 0)
         file->next = 1;
     if (r < 0)
