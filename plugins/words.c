@@ -54,6 +54,23 @@ const struct erab_config_value *words_option(const struct erab_config *config, c
     return &absent;
 }
 
+void *words_rules(const struct erab_config *config, size_t size,
+                  int (*read)(const char *text, uint32_t item, void *rule, struct erab_error *error), uint32_t *n,
+                  struct erab_error *error, int *fault)
+{
+    const char *const *list = words_option(config, "rules")->list;
+    for (*n = 0; list && list[*n];)
+        ++*n;
+    uint8_t *rules = calloc((size_t)*n + 1, size);
+    *fault = rules ? 0 : -ENOMEM;
+    for (uint32_t i = 0; i < *n && *fault == 0; i++)
+        *fault = read(list[i], i + 1, rules + i * size, error);
+    if (*fault == 0)
+        return rules;
+    free(rules);
+    return NULL;
+}
+
 bool words_match(const char *pattern, const char *text)
 {
     const char *star = NULL, *again = NULL;

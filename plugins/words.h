@@ -13,6 +13,12 @@ int words_read(const char *option, uint32_t item, const char *text,
                struct erab_error *error);
 int words_fail(struct erab_error *error, const char *option, uint32_t item, const char *what);
 
+/* All entries of the option `rules` in a new array, `size` bytes each, which is the caller's to free(); `read` fills one
+ * from its text. NULL: *fault is the first one's, with `error` filled, or -ENOMEM. */
+void *words_rules(const struct erab_config *config, size_t size,
+                  int (*read)(const char *text, uint32_t item, void *rule, struct erab_error *error), uint32_t *n,
+                  struct erab_error *error, int *fault);
+
 /* The option of this name; never absent, for the host fills all of the table. */
 const struct erab_config_value *words_option(const struct erab_config *config, const char *name);
 

@@ -129,8 +129,9 @@ static const char *take(void *user, const char *name, const char *value)
     return "known are stage peer interface type act object by hours";
 }
 
-static int read_rule(const char *text, uint32_t item, struct rule *r, struct erab_error *error)
+static int read_rule(const char *text, uint32_t item, void *rule, struct erab_error *error)
 {
+    struct rule *r = rule;
     *r = (struct rule){.peer = "*", .act = "*", .object = "*", .by = "*"};
     int fault = words_read("rules", item, text, take, r, error);
     if (fault < 0)
@@ -151,29 +152,20 @@ static int read_rule(const char *text, uint32_t item, struct rule *r, struct era
 
 static int check(const struct erab_config *config, struct erab_error *error)
 {
-    const char *const *list = words_option(config, "rules")->list;
-    struct rule rule;
-    int r = 0;
-    for (uint32_t i = 0; list && list[i] && r == 0; i++)
-        r = read_rule(list[i], i + 1, &rule, error);
-    return r;
+    uint32_t n;
+    int fault;
+    free(words_rules(config, sizeof(struct rule), read_rule, &n, error, &fault));
+    return fault;
 }
 
 static int init(void *instance, erab_self *self, const struct erab_host *host, const struct erab_config *config,
                 struct erab_error *error)
 {
     struct access *a = instance;
-    const char *const *list = words_option(config, "rules")->list;
-    while (list && list[a->n_rules])
-        a->n_rules++;
+    int fault;
     a->utc_offset_min = words_option(config, "utc_offset_min")->integer;
-    a->rules = calloc(a->n_rules + 1, sizeof(*a->rules));
-    if (!a->rules)
-        return -ENOMEM;
-    int r = 0;
-    for (uint32_t i = 0; i < a->n_rules && r == 0; i++)
-        r = read_rule(list[i], i + 1, &a->rules[i], error);
-    return r;
+    a->rules = words_rules(config, sizeof(*a->rules), read_rule, &a->n_rules, error, &fault);
+    return fault;
 }
 
 static bool within_hours(const struct rule *r, uint64_t now_ms, int64_t offset_min)

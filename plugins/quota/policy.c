@@ -90,8 +90,9 @@ static const char *take(void *user, const char *name, const char *value)
     return "known are peer type lane interface direction rate burst bytes bytes_burst";
 }
 
-static int read_rule(const char *text, uint32_t item, struct rule *r, struct erab_error *error)
+static int read_rule(const char *text, uint32_t item, void *rule, struct erab_error *error)
 {
+    struct rule *r = rule;
     *r = (struct rule){.peer = "*"};
     int fault = words_read("rules", item, text, take, r, error);
     if (fault < 0)
@@ -111,30 +112,23 @@ static int read_rule(const char *text, uint32_t item, struct rule *r, struct era
 
 static int check(const struct erab_config *config, struct erab_error *error)
 {
-    const char *const *list = words_option(config, "rules")->list;
-    struct rule rule;
-    int r = 0;
-    for (uint32_t i = 0; list && list[i] && r == 0; i++)
-        r = read_rule(list[i], i + 1, &rule, error);
-    return r;
+    uint32_t n;
+    int fault;
+    free(words_rules(config, sizeof(struct rule), read_rule, &n, error, &fault));
+    return fault;
 }
 
 static int init(void *instance, erab_self *self, const struct erab_host *host, const struct erab_config *config,
                 struct erab_error *error)
 {
     struct quota *q = instance;
-    const char *const *list = words_option(config, "rules")->list;
-    while (list && list[q->n_rules])
-        q->n_rules++;
+    int fault;
+    q->rules = words_rules(config, sizeof(*q->rules), read_rule, &q->n_rules, error, &fault);
+    if (fault)
+        return fault;
     q->n_buckets = (uint32_t)words_option(config, "entries")->integer;
-    q->rules = calloc(q->n_rules + 1, sizeof(*q->rules));
     q->buckets = calloc(q->n_buckets, sizeof(*q->buckets));
-    if (!q->rules || !q->buckets)
-        return -ENOMEM;
-    int r = 0;
-    for (uint32_t i = 0; i < q->n_rules && r == 0; i++)
-        r = read_rule(list[i], i + 1, &q->rules[i], error);
-    return r;
+    return q->buckets ? 0 : -ENOMEM;
 }
 
 static void refill(struct bucket *b, const struct rule *r, uint64_t now_ms)

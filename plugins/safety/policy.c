@@ -66,33 +66,26 @@ static const struct erab_option options[] = {
 
 static int check(const struct erab_config *config, struct erab_error *error)
 {
-    const char *const *list = words_option(config, "rules")->list;
-    struct safety_rule rule;
-    int r = 0;
-    for (uint32_t i = 0; list && list[i] && r == 0; i++)
-        r = safety_rule_read(list[i], i + 1, &rule, error);
-    return r;
+    uint32_t n;
+    int fault;
+    free(words_rules(config, sizeof(struct safety_rule), safety_rule_read, &n, error, &fault));
+    return fault;
 }
 
 static int init(void *instance, erab_self *self, const struct erab_host *host, const struct erab_config *config,
                 struct erab_error *error)
 {
     struct safety *s = instance;
-    const char *const *list = words_option(config, "rules")->list;
+    int fault;
     const char *unmatched = words_option(config, "unmatched")->text;
-    while (list && list[s->n_rules])
-        s->n_rules++;
+    s->rules = words_rules(config, sizeof(*s->rules), safety_rule_read, &s->n_rules, error, &fault);
+    if (fault)
+        return fault;
     s->n_memories = (uint32_t)words_option(config, "entries")->integer;
     s->utc_offset_min = words_option(config, "utc_offset_min")->integer;
     s->deny_unmatched = unmatched && strcmp(unmatched, "deny") == 0;
-    s->rules = calloc(s->n_rules + 1, sizeof(*s->rules));
     s->memories = calloc(s->n_memories, sizeof(*s->memories));
-    if (!s->rules || !s->memories)
-        return -ENOMEM;
-    int r = 0;
-    for (uint32_t i = 0; i < s->n_rules && r == 0; i++)
-        r = safety_rule_read(list[i], i + 1, &s->rules[i], error);
-    return r;
+    return s->memories ? 0 : -ENOMEM;
 }
 
 static bool read_order(const struct erab_policy_request *request, struct order *o)

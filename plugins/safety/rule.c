@@ -88,8 +88,9 @@ static const char *take(void *user, const char *name, const char *value)
            "ramp_kw_per_min max_duration_s min_notice_s max_ahead_s min_interval_s hours deny";
 }
 
-int safety_rule_read(const char *text, uint32_t item, struct safety_rule *r, struct erab_error *error)
+int safety_rule_read(const char *text, uint32_t item, void *rule, struct erab_error *error)
 {
+    struct safety_rule *r = rule;
     *r = (struct safety_rule){
         .target = "*", .resource = "*", .product = "*", .min_kw = -1e7, .max_kw = 1e7, .min_value = -1e6, .max_value = 1e6};
     int fault = words_read("rules", item, text, take, r, error);

@@ -22,7 +22,7 @@ struct safety_rule {
     } hours[SAFETY_HOURS_MAX];
 };
 
-/* 0, or -EINVAL with `error`. */
-int safety_rule_read(const char *text, uint32_t item, struct safety_rule *rule, struct erab_error *error);
+/* Fills a struct safety_rule. 0, or -EINVAL with `error`. */
+int safety_rule_read(const char *text, uint32_t item, void *rule, struct erab_error *error);
 
 #endif
