@@ -81,24 +81,14 @@ static void follow_owner(struct erabi_broker *broker)
     erabi_record_admin(broker->audit, "key-retired", OWNER, "done");
 }
 
-static void fill_key(Erab__V1__PartyKey *key, struct erab_identity *identity, uint64_t from_ms, uint64_t until_ms)
-{
-    erab__v1__party_key__init(key);
-    key->sign_key = (ProtobufCBinaryData){ERAB_KEY_SIZE, identity->sign_public};
-    key->has_curve_key = 1;
-    key->curve_key = (ProtobufCBinaryData){ERAB_KEY_SIZE, identity->curve_public};
-    key->from_ms = from_ms;
-    key->until_ms = until_ms;
-}
-
 /* To a hub that we dial, as any party announces its next keys; through the journal, so that it is not lost. */
 static void announce(struct erabi_broker *broker, const char *to)
 {
     uint64_t now = erabi_now_ms(&broker->loop);
     Erab__V1__PartyKey keys[2], *list[2] = {&keys[0], &keys[1]};
     Erab__V1__PartyCard card = ERAB__V1__PARTY_CARD__INIT;
-    fill_key(&keys[0], &broker->owner, 0, broker->owner_until_ms);
-    fill_key(&keys[1], &broker->next_owner, now, ERABI_FOR_EVER);
+    erabi_card_key(&keys[0], &broker->owner, 0, broker->owner_until_ms);
+    erabi_card_key(&keys[1], &broker->next_owner, now, ERABI_FOR_EVER);
     card.party = broker->owner.party;
     card.role = (Erab__V1__Role)broker->config->owner.role;
     card.version = broker->owner_version;

@@ -206,16 +206,6 @@ static bool try_connect(const struct erab_identity *identity, const struct way *
     return talk.connected;
 }
 
-static void fill_key(Erab__V1__PartyKey *key, struct erab_identity *identity, uint64_t from_ms, uint64_t until_ms)
-{
-    erab__v1__party_key__init(key);
-    key->sign_key = (ProtobufCBinaryData){ERAB_KEY_SIZE, identity->sign_public};
-    key->has_curve_key = 1;
-    key->curve_key = (ProtobufCBinaryData){ERAB_KEY_SIZE, identity->curve_public};
-    key->from_ms = from_ms;
-    key->until_ms = until_ms;
-}
-
 static int rotate(const struct cli *cli, struct erab_identity *old, struct erab_identity *next, const struct way *way,
                   uint64_t overlap_ms)
 {
@@ -223,8 +213,8 @@ static int rotate(const struct cli *cli, struct erab_identity *old, struct erab_
     uint64_t now = erabi_clock_ms(CLOCK_REALTIME);
     Erab__V1__PartyKey keys[2], *list[2] = {&keys[0], &keys[1]};
     Erab__V1__PartyCard card = ERAB__V1__PARTY_CARD__INIT;
-    fill_key(&keys[0], old, 0, now + overlap_ms);
-    fill_key(&keys[1], next, now, ERABI_FOR_EVER);
+    erabi_card_key(&keys[0], old, 0, now + overlap_ms);
+    erabi_card_key(&keys[1], next, now, ERABI_FOR_EVER);
     card.party = old->party;
     card.role = (Erab__V1__Role)erab_role_from_name(cli->role);
     card.version = (uint32_t)(now / 1000);

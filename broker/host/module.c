@@ -1,7 +1,15 @@
 #include "host/module.h"
 
-#include <erab/identity.h>
+#include <errno.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
 
+#include <erab/identity.h>
+#include <sodium.h>
+
+#include "base/cleanup.h"
+#include "base/write_all.h"
 #include "module/module.h"
 
 enum erab_reason erabi_host_module_judge(const struct erabi_config *config, const char *path, struct erab_error *error)
@@ -38,4 +46,23 @@ json_t *erabi_host_module_options(const struct erabi_option_pair *options, size_
         json_object_set_new(object, pair->key, value);
     }
     return object;
+}
+
+int erabi_host_module_document(json_t *document)
+{
+    char *text = document ? json_dumps(document, JSON_COMPACT) : NULL;
+    json_decref(document);
+    if (!text)
+        return -ENOMEM;
+    size_t size = strlen(text);
+    int fd = memfd_create("erab-runner", MFD_CLOEXEC);
+    int r = fd < 0 ? -errno : erabi_write_all(fd, text, size);
+    if (r == 0 && lseek(fd, 0, SEEK_SET) < 0)
+        r = -errno;
+    sodium_memzero(text, size);
+    free(text);
+    if (r == 0)
+        return fd;
+    erabi_closep(&fd);
+    return r;
 }

@@ -16,5 +16,8 @@ enum erab_reason erabi_host_module_judge(const struct erabi_config *config, cons
 json_t *erabi_host_module_options(const struct erabi_option_pair *options, size_t n);
 /* The signers of the configuration: a list of keys in hex. */
 json_t *erabi_host_module_signers(const struct erabi_config *config);
+/* The document in a memory file, at its start; the text holds secrets and is wiped. Takes `document` over (NULL: no
+ * memory). The descriptor is the caller's. */
+int erabi_host_module_document(json_t *document);
 
 #endif

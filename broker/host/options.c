@@ -8,12 +8,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include <jansson.h>
-#include <sodium.h>
 
 #include "base/cleanup.h"
 #include "base/clock.h"
@@ -38,24 +36,11 @@ static void note(const struct erabi_given_entry *entry, const char *why)
                       entry->instance, why);
 }
 
-/* The document in a memory file; its secrets are nowhere else. */
-static int document(const struct asking *a, const struct erabi_given_entry *entry, const char *module, const char *name)
+static json_t *document(const struct asking *a, const struct erabi_given_entry *entry, const char *module, const char *name)
 {
-    json_t *json = json_pack("{s:s, s:s, s:s, s:o, s:o}", "module", module, "kind", entry->kind, "name", name, "options",
-                             erabi_host_module_options(entry->options, entry->n_options), "signers",
-                             erabi_host_module_signers(a->config));
-    char *text = json ? json_dumps(json, JSON_COMPACT) : NULL;
-    json_decref(json);
-    if (!text)
-        return -ENOMEM;
-    size_t size = strlen(text);
-    int fd = memfd_create("erab-options", MFD_CLOEXEC);
-    bool good = fd >= 0 && write(fd, text, size) == (ssize_t)size && lseek(fd, 0, SEEK_SET) == 0;
-    sodium_memzero(text, size);
-    free(text);
-    if (!good)
-        erabi_closep(&fd);
-    return good ? fd : -EIO;
+    return json_pack("{s:s, s:s, s:s, s:o, s:o}", "module", module, "kind", entry->kind, "name", name, "options",
+                     erabi_host_module_options(entry->options, entry->n_options), "signers",
+                     erabi_host_module_signers(a->config));
 }
 
 static int start(pid_t *pid, const char *runner, int document_fd, int out)
@@ -129,7 +114,7 @@ static void ask(struct asking *a, const struct erabi_given_entry *entry, const c
         note(entry, text);
         return;
     }
-    _close_ int fd = document(a, entry, module, name);
+    _close_ int fd = erabi_host_module_document(document(a, entry, module, name));
     if (fd < 0 || pipe2(out, O_CLOEXEC) < 0) {
         note(entry, "no memory or no descriptors");
         return;

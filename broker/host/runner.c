@@ -5,7 +5,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -89,28 +88,6 @@ static json_t *document(const struct erabi_runner *runner)
                      "sign_secret", hex(keys->sign_secret, ERAB_SIGN_SECRET), "parties", parties, "trusted",
                      trusted_parties(runner), "signers", erabi_host_module_signers(runner->wiring.config), "options",
                      options, "state_dir", state, "liveness_ms", (json_int_t)adapter->liveness_ms);
-}
-
-/* The document in a memory file, read from its start; the descriptor is the caller's. */
-static int document_fd(const struct erabi_runner *runner)
-{
-    json_t *json = document(runner);
-    char *text = json ? json_dumps(json, JSON_COMPACT) : NULL;
-    json_decref(json);
-    if (!text)
-        return -ENOMEM;
-    size_t size = strlen(text);
-    int fd = memfd_create("erab-runner", MFD_CLOEXEC);
-    int r = fd < 0 ? -errno : 0;
-    if (r == 0 && write(fd, text, size) != (ssize_t)size)
-        r = -EIO;
-    if (r == 0 && lseek(fd, 0, SEEK_SET) < 0)
-        r = -errno;
-    sodium_memzero(text, size);
-    free(text);
-    if (r < 0 && fd >= 0)
-        close(fd);
-    return r < 0 ? r : fd;
 }
 
 int erabi_runner_path(char path[ERABI_RUNNER_PATH])
@@ -288,7 +265,7 @@ static void start_process(struct erabi_runner *runner)
     char path[ERABI_RUNNER_PATH];
     const char *given = runner->wiring.runner;
     int r = !given ? erabi_runner_path(path) : erabi_copy_text(path, sizeof(path), given) ? 0 : -ENAMETOOLONG;
-    _close_ int fd = r < 0 ? -1 : document_fd(runner);
+    _close_ int fd = r < 0 ? -1 : erabi_host_module_document(document(runner));
     if (r == 0 && fd < 0)
         r = fd;
     if (r == 0)

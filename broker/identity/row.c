@@ -6,8 +6,6 @@
 #include <jansson.h>
 #include <sodium.h>
 
-#include <erab/identity.h>
-
 #include "base/cursor.h"
 
 static const char *const state_names[] = {"active", "invited", "pending", "denied"};
@@ -154,4 +152,14 @@ int erabi_row_decode(struct erabi_party_row *out, const char *text, size_t size)
     int r = all ? read_row(out, all) : -EBADMSG;
     json_decref(all);
     return r;
+}
+
+void erabi_card_key(Erab__V1__PartyKey *key, struct erab_identity *identity, uint64_t from_ms, uint64_t until_ms)
+{
+    erab__v1__party_key__init(key);
+    key->sign_key = (ProtobufCBinaryData){ERAB_KEY_SIZE, identity->sign_public};
+    key->has_curve_key = 1;
+    key->curve_key = (ProtobufCBinaryData){ERAB_KEY_SIZE, identity->curve_public};
+    key->from_ms = from_ms;
+    key->until_ms = until_ms;
 }

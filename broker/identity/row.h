@@ -3,6 +3,9 @@
 #ifndef ERABI_IDENTITY_ROW_H
 #define ERABI_IDENTITY_ROW_H
 
+#include <erab/identity.h>
+#include <erab/message.h>
+
 #include "config/config.h"
 
 #define ERABI_ROW_KEYS      4
@@ -53,6 +56,8 @@ int erabi_row_encode(const struct erabi_party_row *row, char out[ERABI_ROW_TEXT]
 int erabi_row_decode(struct erabi_party_row *out, const char *text, size_t size);
 /* The next version at this time. */
 uint32_t erabi_row_next_version(const struct erabi_party_row *row, uint64_t now_ms);
+/* A key of a PartyCard; borrows both public keys. */
+void erabi_card_key(Erab__V1__PartyKey *key, struct erab_identity *identity, uint64_t from_ms, uint64_t until_ms);
 /* What two people compare: 64 hex digits of BLAKE2b-256 over "erab.v1.party-keys", NUL, and both public keys. */
 void erabi_keys_fingerprint(const uint8_t curve[ERAB_KEY_SIZE], const uint8_t sign[ERAB_KEY_SIZE], char out[65]);
 /* Can these be used as keys at all (no point of low order)? */

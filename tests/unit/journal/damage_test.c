@@ -177,41 +177,6 @@ static void an_older_copy_is_refused(void **state)
     assert_non_null(strstr(error, "accept-restore"));
 }
 
-/* A child that is killed leaves all it was told in the file beside the database. */
-static void killed_with(int messages)
-{
-    int told[2];
-    assert_int_equal(pipe(told), 0);
-    pid_t child = fork();
-    if (child == 0) {
-        uv_loop_t own;
-        struct erabi_journal *j;
-        uv_loop_init(&own);
-        if (erabi_journal_open(&j, &own, &options, NULL, 0) < 0)
-            _exit(1);
-        for (int i = 1; i <= messages; i++) {
-            if (put(j, (uint8_t)i, 100, NULL) < 0)
-                _exit(1);
-            while (done_calls < i)
-                uv_run(&own, UV_RUN_ONCE);
-        }
-        /* When this one is told, the head of those before is on disk. */
-        erabi_journal_state(j, "latch", erabi_slice("abc", 3), on_done, NULL);
-        while (done_calls <= messages)
-            uv_run(&own, UV_RUN_ONCE);
-        if (done_result != 0 || write(told[1], "x", 1) != 1)
-            _exit(1);
-        for (;;)
-            pause();
-    }
-    char c;
-    assert_int_equal(read(told[0], &c, 1), 1);
-    kill(child, SIGKILL);
-    waitpid(child, NULL, 0);
-    close(told[0]);
-    close(told[1]);
-}
-
 /* SQLite alone drops what follows a flipped bit there, and says nothing. */
 static void a_flipped_bit_in_the_log_beside_it_loses_nothing_in_silence(void **state)
 {
@@ -219,7 +184,7 @@ static void a_flipped_bit_in_the_log_beside_it_loses_nothing_in_silence(void **s
     char name[80], kept[80];
     struct erabi_journal *j;
     unsigned refused = 0;
-    killed_with(6);
+    killed_with(6, true);
     for (size_t i = 0; i < 3; i++) {
         snprintf(name, sizeof(name), "%s%s", path, ends[i]);
         snprintf(kept, sizeof(kept), "%s%s.kept", path, ends[i]);

@@ -362,28 +362,7 @@ static void what_is_settled_while_the_disk_is_bad_stays_settled(void **state)
 
 static void what_was_told_committed_survives_kill_9(void **state)
 {
-    int told[2];
-    assert_int_equal(pipe(told), 0);
-    pid_t child = fork();
-    if (child == 0) {
-        uv_loop_t own;
-        struct erabi_journal *j;
-        uv_loop_init(&own);
-        if (erabi_journal_open(&j, &own, &options, NULL, 0) < 0 || put(j, 1, 100, NULL) < 0)
-            _exit(1);
-        while (!done_calls)
-            uv_run(&own, UV_RUN_ONCE);
-        if (done_result != 0 || write(told[1], "x", 1) != 1)
-            _exit(1);
-        for (;;)
-            pause();
-    }
-    char c;
-    assert_int_equal(read(told[0], &c, 1), 1);
-    kill(child, SIGKILL);
-    waitpid(child, NULL, 0);
-    close(told[0]);
-    close(told[1]);
+    killed_with(1, false);
     struct erabi_journal *j = opened();
     assert_int_equal(load(j, 50), 0);
     assert_int_equal(seen.pending, 1);

@@ -201,4 +201,40 @@ static inline int swept(int result)
 
 #define T(f) cmocka_unit_test_setup_teardown(f, fresh, end)
 
+/* A child that puts so many, and is killed when the last one was told to be committed; with `settled` later, when the head
+ * of those before is on disk beside the database, too. */
+static inline void killed_with(int messages, bool settled)
+{
+    int told[2];
+    assert_int_equal(pipe(told), 0);
+    pid_t child = fork();
+    if (child == 0) {
+        uv_loop_t own;
+        struct erabi_journal *j;
+        uv_loop_init(&own);
+        if (erabi_journal_open(&j, &own, &options, NULL, 0) < 0)
+            _exit(1);
+        for (int i = 1; i <= messages; i++) {
+            if (put(j, (uint8_t)i, 100, NULL) < 0)
+                _exit(1);
+            while (done_calls < i)
+                uv_run(&own, UV_RUN_ONCE);
+        }
+        if (settled) /* when this one is told, the head of those before is on disk */
+            erabi_journal_state(j, "latch", erabi_slice("abc", 3), on_done, NULL);
+        while (done_calls < messages + settled)
+            uv_run(&own, UV_RUN_ONCE);
+        if (done_result != 0 || write(told[1], "x", 1) != 1)
+            _exit(1);
+        for (;;)
+            pause();
+    }
+    char c;
+    assert_int_equal(read(told[0], &c, 1), 1);
+    kill(child, SIGKILL);
+    waitpid(child, NULL, 0);
+    close(told[0]);
+    close(told[1]);
+}
+
 #endif
