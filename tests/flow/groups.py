@@ -31,6 +31,19 @@ def to_group(s, app, name="all-ra"):
     return order, app.request(order)
 
 
+def cedar_is_reached(s, app):
+    """By what is sent to the group, after a restart, too."""
+    cedar = client(s)
+    order, first = to_group(s, app)
+    assert first["members"] == [] and cedar.receive("dispatch").hash == order.hash
+    restart(s)
+    app, cedar = s.app(), client(s)
+    order, first = to_group(s, app)
+    assert first["members"] == []
+    while cedar.receive("dispatch", timeout=10).hash != order.hash:
+        pass
+
+
 def reload(s):
     s.broker.write()
     return s.broker.tool("config", "reload")
@@ -47,15 +60,7 @@ def a_member_that_is_not_there_yet_is_refused_with_its_reason(s):
     enroll(s)
     assert to_group(s, app)[1]["members"] == [("cedar", "refused", "recipient-unknown")], "registered is not approved"
     approve(s)
-    cedar = client(s)
-    order, first = to_group(s, app)
-    assert first["members"] == [] and cedar.receive("dispatch").hash == order.hash
-    restart(s)
-    app, cedar = s.app(), client(s)
-    order, first = to_group(s, app)
-    assert first["members"] == []
-    while cedar.receive("dispatch", timeout=10).hash != order.hash:
-        pass
+    cedar_is_reached(s, app)
 
 
 def what_is_said_of_an_absent_member_survives_a_kill(s):
@@ -82,14 +87,7 @@ def a_newcomer_is_approved_into_a_group(s):
     assert (shown["state"], shown["groups"]) == ("active", ["all-ra"])
     signed = s.audited(what="admin", act="party-approve", operator="hana", verdict="signed")
     assert json.loads(signed["statement"])["groups"] == ["all-ra"], "it is part of what the operator signs"
-    cedar = client(s)
-    order, first = to_group(s, app)
-    assert first["members"] == [] and cedar.receive("dispatch").hash == order.hash
-    restart(s)
-    app, cedar = s.app(), client(s)
-    order, _ = to_group(s, app)
-    while cedar.receive("dispatch", timeout=10).hash != order.hash:
-        pass
+    cedar_is_reached(s, app)
 
 
 def a_reload_keeps_its_place_and_each_member_has_it_once(s):

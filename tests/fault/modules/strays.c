@@ -1,21 +1,5 @@
 /* Sends datagrams where it may, and where it may not. */
-#include <arpa/inet.h>
-#include <netinet/in.h>
-#include <sys/socket.h>
-
-#include "shell.h"
-
-#define PORT 23610
-
-static void post(struct bad *b, const char *to, uint16_t port, const char *text)
-{
-    uint8_t packet[128];
-    struct erab_datagram head = {.size = sizeof head, .family = 4, .destination_port = port};
-    inet_pton(AF_INET, to, head.destination);
-    memcpy(packet, &head, sizeof head);
-    memcpy(packet + sizeof head, text, strlen(text));
-    (void)!send(b->fd, packet, sizeof head + strlen(text), 0);
-}
+#include "post.h"
 
 static void on_datagram(void *arg, uint32_t events)
 {
@@ -44,12 +28,12 @@ static void began(struct bad *b)
     b->watch = b->host->watch(b->self, b->fd, ERAB_READABLE, on_datagram, b);
     say(b, "it has %u.%u.%u.%u/%u", info.address[0], info.address[1], info.address[2], info.address[3], info.prefix_bits);
     /* Any address of this network is this machine: what is sent there comes back, for the port is ours. */
-    post(b, "127.0.0.2", PORT, "to a neighbour");
-    post(b, "192.0.2.1", PORT, "to a stranger");
-    post(b, "127.0.0.2", 53, "to another port");
-    post(b, "224.0.0.251", PORT, "to a group");
+    post(b, 4, "127.0.0.2", PORT, "to a neighbour");
+    post(b, 4, "192.0.2.1", PORT, "to a stranger");
+    post(b, 4, "127.0.0.2", 53, "to another port");
+    post(b, 4, "224.0.0.251", PORT, "to a group");
     (void)!send(b->fd, "short", 5, 0);
-    post(b, "127.0.0.2", PORT, "to a neighbour again");
+    post(b, 4, "127.0.0.2", PORT, "to a neighbour again");
 }
 
 static int commanded(struct bad *b, erab_call call, const struct erab_message *message)

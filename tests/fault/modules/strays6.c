@@ -1,23 +1,9 @@
 /* IPv6 datagrams where it may send, and where it may not. Built twice: without a group and with one. */
-#include <arpa/inet.h>
-#include <sys/socket.h>
+#include "post.h"
 
-#include "shell.h"
-
-#define PORT 23610
 #ifndef GROUP
 #define GROUP NULL
 #endif
-
-static void post(struct bad *b, const char *to, uint16_t port, const char *text)
-{
-    uint8_t packet[128];
-    struct erab_datagram head = {.size = sizeof head, .family = 6, .destination_port = port};
-    inet_pton(AF_INET6, to, head.destination);
-    memcpy(packet, &head, sizeof head);
-    memcpy(packet + sizeof head, text, strlen(text));
-    (void)!send(b->fd, packet, sizeof head + strlen(text), 0);
-}
 
 static void on_datagram(void *arg, uint32_t events)
 {
@@ -56,15 +42,15 @@ static void began(struct bad *b)
     b->watch = b->host->watch(b->self, b->fd, ERAB_READABLE, on_datagram, b);
     inet_ntop(AF_INET6, info.address, own, sizeof own);
     say(b, "it has %s/%u", own, info.prefix_bits);
-    post(b, "2001:db8::1", PORT, "to a stranger");
-    post(b, "::1", 53, "to another port");
-    post(b, "ff02::fb", PORT, "to another group");
-    post(b, "::ffff:127.0.0.1", PORT, "to a mapped one");
+    post(b, 6, "2001:db8::1", PORT, "to a stranger");
+    post(b, 6, "::1", 53, "to another port");
+    post(b, 6, "ff02::fb", PORT, "to another group");
+    post(b, 6, "::ffff:127.0.0.1", PORT, "to a mapped one");
     (void)!send(b->fd, "short", 5, 0);
-    post(b, "::1", PORT, "to itself");
-    post(b, "ff02::1", PORT, "to the group");
-    post(b, "fe80::2", PORT, "to a neighbour");
-    post(b, "fd77::2", PORT, "to a neighbour by its other address");
+    post(b, 6, "::1", PORT, "to itself");
+    post(b, 6, "ff02::1", PORT, "to the group");
+    post(b, 6, "fe80::2", PORT, "to a neighbour");
+    post(b, 6, "fd77::2", PORT, "to a neighbour by its other address");
 }
 
 static int commanded(struct bad *b, erab_call call, const struct erab_message *message)
